@@ -1,0 +1,16 @@
+//! What Nuthatch's bytes at rest look like, sealed and signed: keys, chunks, packs, stripes, trees, snapshots, journals, statements.
+//!
+//! Pure: bytes and keys in, values out. No clock, no entropy, no disk, no thread; randomness is an argument.
+//! Every layout here is specified in `docs/FORMAT.md`.
+#![deny(clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
+
+pub mod codec;
+pub mod id;
+pub mod signed;
+pub mod units;
+
+pub use id::{
+    ArchiveId, ChunkId, CircleId, DeviceId, LabelId, LineId, NodeId, PackId, SegmentId, ShardId, SnapshotId,
+    StatementId,
+};
+pub use units::{ByteCount, Epoch, Span, Timestamp};
