@@ -1,0 +1,497 @@
+//! What a node streams back: status, warnings, rows, events, and one summary. The keys are the command line's interface:
+//! adding is free, changing is not. Sizes are bytes, times RFC 3339 in UTC.
+
+use nuthatch_format::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::failure::Exit;
+
+/// One message of a stream; in JSON each has `message_type`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "message_type", rename_all = "snake_case")]
+pub enum Message {
+    /// The node runs and listens.
+    Ready(Ready),
+    /// Something happened at the node.
+    Event(Event),
+    /// How far the work is.
+    Status(Progress),
+    /// Something went wrong, and the work goes on.
+    Warning(Notice),
+    /// Something went wrong, and the work ended: the last message of a stream that failed.
+    Error(Notice),
+    /// A snapshot of a list.
+    Snapshot(SnapshotRow),
+    /// A file of a list.
+    Entry(EntryRow),
+    /// The result.
+    Summary(Answer),
+}
+
+/// A moment as RFC 3339 in UTC, with milliseconds.
+pub fn rfc3339(time: Timestamp) -> String {
+    let millis = i64::try_from(time.0).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis)
+        .map_or_else(|_| "9999-12-31T23:59:59.999Z".to_owned(), |t| format!("{t:.3}"))
+}
+
+/// A path for people and scripts: a text, and the exact bytes in base64 where the text can't hold them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownPath {
+    /// The path; what is not UTF-8 is replaced.
+    pub path: String,
+    /// The exact bytes, when they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_b64: Option<String>,
+}
+
+impl ShownPath {
+    /// The path with these bytes.
+    pub fn new(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self {
+                path: text.to_owned(),
+                path_b64: None,
+            },
+            Err(_) => Self {
+                path: String::from_utf8_lossy(bytes).into_owned(),
+                path_b64: Some(data_encoding::BASE64.encode(bytes)),
+            },
+        }
+    }
+}
+
+/// The node runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Its id.
+    pub peer_id: String,
+    /// Where it listens, each ending in `/p2p/ID`, loopback last.
+    pub addresses: Vec<String>,
+}
+
+/// Something that happened at the node: a line of `up`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub time: String,
+    /// A short word in snake case.
+    pub kind: String,
+    /// A sentence; names in it are not yet escaped.
+    pub message: String,
+    /// The node that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_id: Option<String>,
+}
+
+/// What a job is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Looking for hosts.
+    Connect,
+    /// Fetching journals and inventories, rebuilding the catalogue.
+    Catalogue,
+    /// Reading, chunking, sealing.
+    Read,
+    /// Sending shards to hosts.
+    Send,
+    /// Waiting for hosts that are away.
+    Wait,
+    /// Fetching and writing files.
+    Restore,
+    /// Checking what hosts hold.
+    Verify,
+}
+
+/// How far the work is. Zero totals are not known yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done.
+    pub phase: Phase,
+    /// Files done.
+    pub files_done: u64,
+    /// Files in all.
+    pub files_total: u64,
+    /// Bytes done.
+    pub bytes_done: u64,
+    /// Bytes in all.
+    pub bytes_total: u64,
+    /// Seconds since the job began.
+    pub seconds: f64,
+    /// The file, host or step at hand; not yet escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<String>,
+}
+
+/// A warning or an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The exit code that it leads to.
+    pub code: u8,
+    /// A short word in snake case: `wrong_bytes`, `truncated`, `wrong_shard`, `old_journal`, `silent`, `file_changed`, `unreadable`.
+    pub kind: String,
+    /// What went wrong, with what.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The node that it is about.
+    pub peer_id: Option<String>,
+    /// The file that it is about.
+    pub path: Option<String>,
+    /// Its exact bytes, when they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_b64: Option<String>,
+}
+
+/// How safe a snapshot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protection {
+    /// Complete and encrypted, on this machine only.
+    Staged,
+    /// Other machines could give it back.
+    Recoverable,
+    /// So even after the target number of hosts vanish.
+    Protected,
+}
+
+/// The last message of a request that was performed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// To `init`.
+    Init(InitAnswer),
+    /// To `invite`.
+    Invite(InviteAnswer),
+    /// To `join`.
+    Join(JoinAnswer),
+    /// To `recover`.
+    Recover(RecoverAnswer),
+    /// To `backup`.
+    Backup(BackupSummary),
+    /// To `snapshots` and `ls`, after their rows.
+    Rows(RowsSummary),
+    /// To `restore`.
+    Restore(RestoreSummary),
+    /// To `verify`.
+    Verify(VerifySummary),
+    /// To `peers`.
+    Peers(PeersAnswer),
+    /// To `status`.
+    Status(StatusAnswer),
+    /// To `kit`.
+    Kit(KitAnswer),
+}
+
+impl Answer {
+    /// How a command ends that got this answer and no failure after it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Backup(summary) if summary.errors > 0 => Exit::Incomplete,
+            Self::Restore(summary) if summary.errors > 0 => Exit::Incomplete,
+            Self::Verify(summary) if !summary.damaged.is_empty() => Exit::Damage,
+            _ => Exit::Done,
+        }
+    }
+}
+
+/// A new archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitAnswer {
+    /// The archive.
+    pub archive_id: String,
+    /// This device.
+    pub device_id: String,
+    /// This node.
+    pub peer_id: String,
+    /// The 24 words; `null` where they must not be shown.
+    pub phrase: Option<String>,
+}
+
+/// An invitation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteAnswer {
+    /// The line.
+    pub invitation: String,
+    /// Until when it admits.
+    pub expires: String,
+}
+
+/// A circle was joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinAnswer {
+    /// The circle.
+    pub circle_id: String,
+    /// This node.
+    pub peer_id: String,
+    /// How many nodes it has, this one included.
+    pub members: u32,
+}
+
+/// An archive was recovered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoverAnswer {
+    /// The archive.
+    pub archive_id: String,
+    /// This device; `null` with `--list`.
+    pub device_id: Option<String>,
+    /// This node.
+    pub peer_id: String,
+    /// On how many hosts' word it stands.
+    pub hosts: u32,
+    /// How many snapshots there are.
+    pub snapshots: u64,
+}
+
+/// A node, for people and scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerName {
+    /// Its id.
+    pub peer_id: String,
+    /// What it calls itself; not yet escaped.
+    pub name: String,
+}
+
+/// A snapshot was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackupSummary {
+    /// Its id; `null` in a dry run.
+    pub snapshot_id: Option<String>,
+    /// A keyed hash of the root tree: equal when the content is.
+    pub root_hash: Option<String>,
+    /// Files that were not in the parent.
+    pub files_new: u64,
+    /// Files that differ from the parent.
+    pub files_changed: u64,
+    /// Files that are as in the parent.
+    pub files_unmodified: u64,
+    /// Directories that were not in the parent.
+    pub dirs_new: u64,
+    /// Directories that differ from the parent.
+    pub dirs_changed: u64,
+    /// Directories that are as in the parent.
+    pub dirs_unmodified: u64,
+    /// Plaintext of everything in the snapshot.
+    pub bytes_processed: u64,
+    /// New plaintext.
+    pub bytes_added: u64,
+    /// New packs.
+    pub bytes_stored: u64,
+    /// On the wire.
+    pub bytes_sent: u64,
+    /// Source files that could not be read.
+    pub errors: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// How safe it is.
+    pub protection: Protection,
+    /// How many hosts may vanish now.
+    pub survives_losses: u32,
+    /// How many hosts hold something of it.
+    pub hosts: u32,
+    /// Hosts that are missing for more.
+    pub waiting_for: Vec<PeerName>,
+}
+
+/// A snapshot of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRow {
+    /// Its id.
+    pub id: String,
+    /// Its first eight digits.
+    pub short_id: String,
+    /// When it began.
+    pub time: String,
+    /// Of which machine; `null` without the reader key.
+    pub hostname: Option<String>,
+    /// Whose; `null` without the reader key.
+    pub username: Option<String>,
+    /// What was backed up; `null` without the reader key.
+    pub paths: Option<Vec<String>>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// The device that signed it.
+    pub device: String,
+    /// How safe it is.
+    pub protection: Protection,
+    /// How many hosts may vanish now.
+    pub survives_losses: u32,
+    /// Plaintext of everything in it.
+    pub bytes: u64,
+    /// Files in it.
+    pub files: u64,
+}
+
+/// A file of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryRow {
+    /// Its path in the snapshot.
+    #[serde(flatten)]
+    pub path: ShownPath,
+    /// `file`, `dir`, `symlink`, `fifo`, `char_device`, `block_device`, `socket`.
+    pub kind: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Length in bytes.
+    pub size: u64,
+    /// Last change.
+    pub mtime: String,
+    /// Where a symbolic link points.
+    pub target: Option<String>,
+}
+
+/// How many rows came before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowsSummary {
+    /// Rows.
+    pub rows: u64,
+}
+
+/// Files were restored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RestoreSummary {
+    /// Entries written.
+    pub files_restored: u64,
+    /// Entries that were right already.
+    pub files_unchanged: u64,
+    /// Bytes written.
+    pub bytes_restored: u64,
+    /// Bytes that came from hosts.
+    pub bytes_fetched: u64,
+    /// Entries that could not be restored; each had its warning.
+    pub errors: u64,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// A verification ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerifySummary {
+    /// Packs looked at.
+    pub packs: u64,
+    /// Shards looked at.
+    pub shards: u64,
+    /// Bytes that came from hosts.
+    pub bytes_read: u64,
+    /// What is wrong.
+    pub damaged: Vec<Damage>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Something that a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// As in warnings: `wrong_bytes`, `truncated`, `wrong_shard`, `old_journal`, `silent`, `missing`.
+    pub kind: String,
+    /// What is wrong, with what.
+    pub message: String,
+    /// The pack, when it is one.
+    pub pack_id: Option<String>,
+    /// The host, when it is one.
+    pub peer_id: Option<String>,
+    /// Whether the pack can still be rebuilt from others.
+    pub restorable: bool,
+}
+
+/// The circle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeersAnswer {
+    /// Its members without this node.
+    pub peers: Vec<PeerRow>,
+}
+
+/// A member of the circle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRow {
+    /// Its id.
+    pub peer_id: String,
+    /// What it calls itself; not yet escaped.
+    pub name: String,
+    /// `online`, `away` or `gone`.
+    pub state: String,
+    /// Where it was last reached.
+    pub addresses: Vec<String>,
+    /// `lan`, `direct` or `relayed`, while connected.
+    pub path: Option<String>,
+    /// Bytes that it keeps for me.
+    pub hosted_for_me: u64,
+    /// Bytes that I keep for it.
+    pub hosted_for_them: u64,
+    /// Last contact.
+    pub last_seen: Option<String>,
+    /// Last proof that it holds what it should.
+    pub last_proof: Option<String>,
+}
+
+/// One screen about this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusAnswer {
+    /// This node.
+    pub peer_id: String,
+    /// What it calls itself.
+    pub name: String,
+    /// The archive; `null` at a node that only hosts.
+    pub archive_id: Option<String>,
+    /// Time of the last backup that is complete.
+    pub last_backup: Option<String>,
+    /// How safe it is; `null` without a backup.
+    pub protection: Option<Protection>,
+    /// How many hosts may vanish now.
+    pub survives_losses: u32,
+    /// How many hosts keep something of the archive.
+    pub hosts: u32,
+    /// How many of them are online.
+    pub hosts_online: u32,
+    /// Bytes that wait here to be sent.
+    pub staged_bytes: u64,
+    /// Bytes that this node keeps for others.
+    pub hosted_bytes: u64,
+    /// Bytes that it would keep at most.
+    pub quota_bytes: u64,
+    /// The last proof by any host.
+    pub last_proof: Option<String>,
+    /// What needs a person.
+    pub attention: Vec<Attention>,
+}
+
+/// Something that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attention {
+    /// A short word in snake case.
+    pub kind: String,
+    /// What it is.
+    pub message: String,
+    /// The command for it.
+    pub command: String,
+}
+
+/// What the recovery kit says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KitAnswer {
+    /// The archive.
+    pub archive_id: String,
+    /// When this was written.
+    pub created: String,
+    /// Up to five hosts, always-on ones first.
+    pub hosts: Vec<KitHost>,
+}
+
+/// A host in the recovery kit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KitHost {
+    /// Its id.
+    pub peer_id: String,
+    /// What it calls itself; not yet escaped.
+    pub name: String,
+    /// Where it is reached, each ending in `/p2p/ID`.
+    pub addresses: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests;

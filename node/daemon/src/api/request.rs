@@ -1,0 +1,271 @@
+//! What a command asks for. Paths are absolute: the node has another working directory than the command.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::secret::Secret;
+
+/// One request, one command.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// One screen about the archive and this node. Answer: `Answer::Status`.
+    Status {},
+    /// The circle. Answer: `Answer::Peers`.
+    Peers(Peers),
+    /// A line that admits a node. Answer: `Answer::Invite`.
+    Invite(Invite),
+    /// Joins a circle with an invitation. Answer: `Answer::Join`.
+    Join(Join),
+    /// Adds a new archive to a node that has none. Answer: `Answer::Init`.
+    InitArchive(InitArchive),
+    /// Makes a snapshot. Messages: status, warning. Answer: `Answer::Backup`.
+    Backup(Backup),
+    /// Lists snapshots. Messages: `Message::Snapshot` each, oldest first. Answer: `Answer::Rows`.
+    Snapshots(Snapshots),
+    /// Lists files of a snapshot. Messages: `Message::Entry` each. Answer: `Answer::Rows`.
+    Ls(Ls),
+    /// Restores. Messages: status, warning. Answer: `Answer::Restore`.
+    Restore(Restore),
+    /// Proves that all can be restored. Messages: status, warning. Answer: `Answer::Verify`.
+    Verify(Verify),
+    /// What the recovery kit says. Answer: `Answer::Kit`.
+    Kit {},
+    /// Makes this node a device of the archive that a phrase opens. Messages: status, warning. Answer: `Answer::Recover`.
+    Recover(Recover),
+    /// Streams `Message::Event` until cancelled; it has no answer of its own.
+    Events {},
+}
+
+/// The circle's members to show.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Peers {
+    /// Also removed members and nodes that are only known by hearsay.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// An invitation to make.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Invite {
+    /// How long it admits, in milliseconds from now.
+    pub expires_ms: u64,
+    /// How many nodes it admits, `1..`.
+    pub uses: u32,
+}
+
+/// An invitation to use.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Join {
+    /// The line that `invite` printed.
+    pub invitation: Secret,
+}
+
+/// An archive to begin.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InitArchive {
+    /// Wraps the archive's secrets on this device; `None` keeps them unwrapped (`--no-passphrase`).
+    pub passphrase: Option<Secret>,
+}
+
+/// How far a backup waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitGoal {
+    /// Other machines could give everything back.
+    Recoverable,
+    /// Even after the target number of hosts vanish.
+    Protected,
+}
+
+/// A snapshot to make.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Backup {
+    /// Absolute paths, none of them inside the home.
+    pub paths: Vec<RawPath>,
+    /// Words to find it by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Globs of what to leave out, in the order given.
+    #[serde(default)]
+    pub excludes: Vec<String>,
+    /// Stay on the file system of each path.
+    #[serde(default)]
+    pub one_file_system: bool,
+    /// What to wait for after the commit; `None` returns when all that reachable hosts take is sent.
+    pub wait: Option<WaitGoal>,
+    /// How long to wait, in milliseconds.
+    pub wait_for_ms: u64,
+    /// Back up the streamed input as a file of this name, instead of paths.
+    pub stdin_name: Option<RawPath>,
+    /// Look and count, store nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Which snapshots to list.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Snapshots {
+    /// Only those with this tag.
+    pub tag: Option<String>,
+    /// Only those of this host name (needs the reader key).
+    pub host: Option<String>,
+    /// Only those that contain this path (needs the reader key).
+    pub path: Option<RawPath>,
+    /// The unlocked reader key; without it host, user and paths stay unknown.
+    pub reader_key: Option<Secret>,
+}
+
+/// A snapshot, or a part of it: `ID[:PATH]`, taken apart.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SnapshotPart {
+    /// An id, a unique beginning of one, `latest` or `latest~2`.
+    pub snapshot: String,
+    /// A path inside the snapshot; `None` is all of it.
+    pub path: Option<RawPath>,
+}
+
+/// Files to list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ls {
+    /// Of what.
+    pub part: SnapshotPart,
+    /// Everything below, not only the first level.
+    #[serde(default)]
+    pub recursive: bool,
+    /// The unlocked reader key.
+    pub reader_key: Option<Secret>,
+}
+
+/// What to do with a file that is there already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overwrite {
+    /// Compare content and write what differs.
+    Always,
+    /// Write unless size and time are the same already.
+    #[default]
+    IfChanged,
+    /// Leave it.
+    Never,
+}
+
+/// What to restore, and where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Restore {
+    /// What: with a path, its content lands directly in the target.
+    pub part: SnapshotPart,
+    /// Where: an absolute path, created when missing.
+    pub target: RawPath,
+    /// Globs of what to restore; none is everything.
+    #[serde(default)]
+    pub includes: Vec<String>,
+    /// Globs of what not to restore.
+    #[serde(default)]
+    pub excludes: Vec<String>,
+    /// What to do with a file that is there already.
+    #[serde(default)]
+    pub overwrite: Overwrite,
+    /// Plan and count, write nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// The unlocked reader key.
+    pub reader_key: Option<Secret>,
+}
+
+/// How deep a verification looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyDepth {
+    /// Inventories.
+    Quick,
+    /// Journals, labels, inventories and metadata packs.
+    #[default]
+    Metadata,
+    /// Every byte.
+    ReadData,
+}
+
+/// What to verify.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Verify {
+    /// Only what this snapshot needs; `None` is the whole archive.
+    pub snapshot: Option<String>,
+    /// How deep.
+    #[serde(default)]
+    pub depth: VerifyDepth,
+    /// The unlocked reader key; not needed for `Quick`.
+    pub reader_key: Option<Secret>,
+}
+
+/// An archive to recover.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Recover {
+    /// The 24 words.
+    pub phrase: Secret,
+    /// Wraps the secrets on this device; `None` keeps them unwrapped.
+    pub passphrase: Option<Secret>,
+    /// Addresses to try besides the LAN, with or without `/p2p/ID`.
+    #[serde(default)]
+    pub peers: Vec<String>,
+    /// Only show which snapshots there are: make no device, keep no keys.
+    #[serde(default)]
+    pub list_only: bool,
+}
+
+/// A path as bytes. In JSON a string, or `{"b64": "…"}` when it is not UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RawPath(pub Vec<u8>);
+
+impl RawPath {
+    /// As a path of this system.
+    pub fn to_path(&self) -> PathBuf {
+        PathBuf::from(std::ffi::OsString::from_vec(self.0.clone()))
+    }
+}
+
+impl From<&Path> for RawPath {
+    fn from(path: &Path) -> Self {
+        Self(path.as_os_str().as_bytes().to_vec())
+    }
+}
+
+impl From<&OsStr> for RawPath {
+    fn from(path: &OsStr) -> Self {
+        Self(path.as_bytes().to_vec())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum RawPathForm {
+    Text(String),
+    Bytes { b64: String },
+}
+
+impl Serialize for RawPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let form = match std::str::from_utf8(&self.0) {
+            Ok(text) => RawPathForm::Text(text.to_owned()),
+            Err(_) => RawPathForm::Bytes {
+                b64: data_encoding::BASE64.encode(&self.0),
+            },
+        };
+        form.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match RawPathForm::deserialize(deserializer)? {
+            RawPathForm::Text(text) => Ok(Self(text.into_bytes())),
+            RawPathForm::Bytes { b64 } => data_encoding::BASE64
+                .decode(b64.as_bytes())
+                .map(Self)
+                .map_err(|_| serde::de::Error::custom("a path's b64 is not base64")),
+        }
+    }
+}
