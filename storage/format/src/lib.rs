@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod id;
 pub mod signed;
+pub mod siv;
 pub mod units;
 
 pub use id::{
