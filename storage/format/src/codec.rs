@@ -4,7 +4,14 @@
 //! whatever is not byte for byte our own encoding (unknown keys, long integers, indefinite lengths, trailing bytes) is refused.
 //! Memory is bounded by a small multiple of the input, since collections grow with the items that are really there.
 
-use minicbor::{Decode, Encode};
+use minicbor::encode::Write;
+use minicbor::{Decode, Decoder, Encode, Encoder};
+use zeroize::Zeroizing;
+
+use crate::signed::SUITE;
+
+/// The version of every layout in this crate. Zero until the format is frozen.
+pub const FORMAT_VERSION: u16 = 0;
 
 /// An object with a canonical encoding and a hard maximum.
 pub trait Canonical: Encode<()> + for<'b> Decode<'b, ()> {
@@ -12,6 +19,63 @@ pub trait Canonical: Encode<()> + for<'b> Decode<'b, ()> {
     const WHAT: &'static str;
     /// Longest encoding that is accepted, in bytes.
     const LEN_MAX: usize;
+    /// Whether the encoding is a map that begins with `0:` [`Version`] and `1:` [`Suite`], so that a newer one is told from damage.
+    const VERSIONED: bool = false;
+
+    /// What a well-formed object must satisfy besides; the error says what is impossible about it.
+    fn check(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
+
+/// The first field of a versioned object: always encodes [`FORMAT_VERSION`], decodes nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Version;
+
+/// The second field of a versioned object: always encodes [`SUITE`], decodes nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Suite;
+
+impl<C> Encode<C> for Version {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.u16(FORMAT_VERSION)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Version {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let at = d.position();
+        if d.u16()? == FORMAT_VERSION {
+            Ok(Self)
+        } else {
+            Err(minicbor::decode::Error::message("unknown version").at(at))
+        }
+    }
+}
+
+impl<C> Encode<C> for Suite {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.u16(SUITE)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Suite {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let at = d.position();
+        if d.u16()? == SUITE {
+            Ok(Self)
+        } else {
+            Err(minicbor::decode::Error::message("unknown suite").at(at))
+        }
+    }
 }
 
 /// Why bytes are not an object of ours.
@@ -76,8 +140,20 @@ impl DecodeError {
 /// The canonical encoding.
 pub fn encode<T: Canonical>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
-    match minicbor::encode(value, &mut bytes) {
-        Ok(()) => bytes,
+    encode_to(value, &mut bytes);
+    bytes
+}
+
+/// The canonical encoding of something secret: wiped when dropped, and no copy is left behind while it grows.
+pub fn encode_secret<T: Canonical>(value: &T) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(T::LEN_MAX));
+    encode_to(value, &mut bytes);
+    bytes
+}
+
+fn encode_to<T: Canonical>(value: &T, bytes: &mut Vec<u8>) {
+    match minicbor::encode(value, bytes) {
+        Ok(()) => (),
         Err(error) => unreachable!("writing to memory cannot fail: {error}"),
     }
 }
@@ -98,7 +174,12 @@ pub fn decode<T: Canonical>(bytes: &[u8]) -> Result<T, DecodeError> {
             },
         ));
     }
-    let mut decoder = minicbor::Decoder::new(bytes);
+    if T::VERSIONED
+        && let Some((at, reason)) = foreign(bytes)
+    {
+        return Err(fail(at, reason));
+    }
+    let mut decoder = Decoder::new(bytes);
     let value: T = decoder.decode().map_err(|error| {
         let at = error.position().unwrap_or_else(|| decoder.position());
         if error.is_end_of_input() {
@@ -107,10 +188,33 @@ pub fn decode<T: Canonical>(bytes: &[u8]) -> Result<T, DecodeError> {
             fail(at, DecodeReason::Malformed(error.to_string()))
         }
     })?;
-    let again = encode(&value);
-    if again != bytes {
+    let mut again = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    encode_to(&value, &mut again);
+    if *again != bytes {
         let at = again.iter().zip(bytes).take_while(|(a, b)| a == b).count();
         return Err(fail(at, DecodeReason::NotCanonical));
     }
+    value
+        .check()
+        .map_err(|reason| fail(0, DecodeReason::Invalid(reason)))?;
     Ok(value)
+}
+
+/// The version or suite that makes a versioned object unreadable here, when that is what is wrong with it.
+fn foreign(bytes: &[u8]) -> Option<(usize, DecodeReason)> {
+    let mut decoder = Decoder::new(bytes);
+    decoder.map().ok()?;
+    let version = (decoder.u16().ok()? == 0).then(|| decoder.u16().ok())??;
+    if version != FORMAT_VERSION {
+        return Some((
+            2,
+            DecodeReason::Version {
+                found: version,
+                known: FORMAT_VERSION,
+            },
+        ));
+    }
+    let at = decoder.position() + 1;
+    let suite = (decoder.u16().ok()? == 1).then(|| decoder.u16().ok())??;
+    (suite != SUITE).then_some((at, DecodeReason::Suite(suite)))
 }

@@ -6,6 +6,7 @@
 
 pub mod codec;
 pub mod id;
+pub mod keys;
 pub mod signed;
 pub mod siv;
 pub mod units;
