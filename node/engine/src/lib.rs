@@ -1,1 +1,11 @@
-//! Nothing here yet.
+//! What a node decides: which shape a stripe gets, which host keeps which shard, when to dial, to lease, to send, to accept; and when
+//! a backup may be called safe.
+//!
+//! Pure and deterministic: facts and a time go in, effects come out. No clock, no disk, no socket, no thread, no entropy but a
+//! generator seeded by the caller; shard bytes never enter. The same inputs and the same seed give the same effects, byte for byte, as
+//! long as the major version of the generator's package stays the same.
+#![deny(clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
+
+pub mod boundary;
+pub mod record;
+pub mod rules;

@@ -1,0 +1,651 @@
+//! The engine's whole face: what it is told (`Input`), what it wants done (`Effect`), what it says about itself (`Event`), and the
+//! plain facts that travel in them. What it must remember is in `record`.
+//!
+//! Nothing here decides, signs, verifies or touches bytes of a shard. Contract of the loop that performs effects:
+//!
+//! - One input, then drain `poll_effect` to empty. All `Persist` and `Forget` of a drain are synced before any other effect of it starts.
+//! - Every effect that carries an `OpId` is answered by exactly one input with that id, also when its connection broke.
+//!   `Dial` is answered by `Connected` or `DialFailed`, `ReadStripes` by `Stripes`.
+//! - What an input says has been done is already durable: a holder is in the catalogue before `TransferEnded`, a label in a synced
+//!   segment before `EncodeEnded`, a shard in the vault before `OfferEnded`.
+//! - After a crash no operation is in flight: a new engine replays its records and begins again.
+
+use std::collections::BTreeMap;
+
+use nuthatch_erasure::{Scheme, ShardIndex};
+use nuthatch_format::{ArchiveId, ByteCount, LabelId, NodeId, Span, Timestamp};
+
+use crate::record::{Record, RecordKey};
+
+/// One operation that the engine started; unique within one run of the engine, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// One question of another node that waits for a verdict; chosen by the caller, unique among those that have not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// A pack by its number in the local catalogue; numbers grow in the order in which packs became known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackNumber(pub u64);
+
+/// How far this device's own journal has come: grows with each segment it writes, never goes back within a run.
+/// A host is at a position when it has acknowledged every own segment up to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct JournalPosition(pub u64);
+
+/// What a pack holds. Metadata (trees) is placed with more redundancy and may use the tenth of a lease that data may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PackKind {
+    /// File content.
+    Data,
+    /// Directory trees.
+    Meta,
+}
+
+/// A failure domain, named by the smallest node in it. What stands in one house is lost together, so a domain gets at most one
+/// shard of a stripe. A node that shares its place with no other is its own domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Domain(pub NodeId);
+
+/// How two nodes reach each other. A better path sorts first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PathClass {
+    /// The same local network.
+    Lan,
+    /// Directly, over other networks.
+    Direct,
+    /// Through a relay.
+    Relayed,
+}
+
+/// A member of the circle, as the roster and the address book know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberFacts {
+    /// Who.
+    pub node: NodeId,
+    /// What it is lost together with; `Domain(node)` when nothing is declared.
+    pub domain: Domain,
+}
+
+/// What a host says about itself in a greeting. Claims, believed only as hints: its verdicts decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HostTerms {
+    /// Whether it takes shards of others at all.
+    pub accepts: bool,
+    /// Whether it asks nothing in return.
+    pub generous: bool,
+    /// How much more it could lease out.
+    pub free: ByteCount,
+}
+
+/// Which packs of the catalogue a page is wanted of, each in the order of `PackNumber`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StripeQuery {
+    /// Packs whose bytes are in this node's staging and that have no label yet, or whose newest label has a shard without holder.
+    Pending,
+    /// Packs whose newest label is weak by `durability::is_weak(scheme, hosts, target)`, wherever their bytes are.
+    Weak {
+        /// Hosts that may hold shards (count).
+        hosts: u8,
+        /// Losses of hosts to survive (count).
+        target: u8,
+    },
+}
+
+/// What the catalogue knows of one pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StripeFacts {
+    /// Which pack.
+    pub pack: PackNumber,
+    /// What it holds.
+    pub kind: PackKind,
+    /// Its length.
+    pub pack_len: ByteCount,
+    /// Its newest label; `None` when it was never encoded.
+    pub stripe: Option<Stripe>,
+}
+
+/// A labelled stripe and who holds its shards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stripe {
+    /// Its label.
+    pub label: LabelId,
+    /// Its shape.
+    pub scheme: Scheme,
+    /// Length of each shard.
+    pub shard_len: ByteCount,
+    /// Where in this device's journal the label stands; position 0 for what stood there before this run began.
+    pub journal: JournalPosition,
+    /// Who holds which shard, by receipts and inventories. A shard may have several holders.
+    pub holders: Vec<(ShardIndex, NodeId)>,
+}
+
+/// How a lease request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseAnswer {
+    /// A signed lease came back and was verified.
+    Granted {
+        /// All that the archive may keep there, not an increment; perhaps less than was asked for.
+        bytes: ByteCount,
+        /// Until when, by the host's promise.
+        until: Timestamp,
+    },
+    /// The host refuses.
+    Refused(LeaseRefusal),
+    /// No answer: broken connection, time-out or nonsense.
+    Failed,
+}
+
+/// Why a host grants no lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeaseRefusal {
+    /// It hosts for nobody, or has paused.
+    NotHosting,
+    /// The asker is not a member of the circle.
+    NotMember,
+    /// Nothing is left of its quota or its disk.
+    Full,
+    /// It keeps too many archives already.
+    TooManyArchives,
+}
+
+/// How the encoding of a pack ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncodeOutcome {
+    /// The label is signed and stands in a synced segment.
+    Labelled {
+        /// The new label.
+        label: LabelId,
+        /// Length of each shard.
+        shard_len: ByteCount,
+        /// The segment that holds the label.
+        journal: JournalPosition,
+    },
+    /// The pack could not be had or encoded now (bytes away, disk full); it is asked for again later.
+    Failed,
+}
+
+/// How the sending of a shard ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferOutcome {
+    /// The host signed a receipt, now or earlier; the catalogue names it as holder.
+    Held,
+    /// The host has no room for another operation.
+    Busy {
+        /// When it may be asked again.
+        retry_after: Span,
+    },
+    /// The host does not take it.
+    Refused(OfferRefusal),
+    /// The connection broke or made no progress.
+    Disconnected,
+    /// The shard's bytes could not be had or do not match the label: the fault is here, not at the host.
+    Unreadable,
+}
+
+/// How the sending of segments and statements ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SegmentsOutcome {
+    /// The host acknowledged every own segment up to this position.
+    Sent(JournalPosition),
+    /// Its bound or quota for journals is reached, or the archive has no lease there.
+    Refused(OfferRefusal),
+    /// The host has no room for another operation.
+    Busy {
+        /// When it may be asked again.
+        retry_after: Span,
+    },
+    /// The connection broke or made no progress.
+    Failed,
+}
+
+/// How a comparison of inventories ended; the catalogue has been corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InventoryOutcome {
+    /// The host signed its inventory and it was compared with the catalogue.
+    Compared {
+        /// All that it keeps of the archive.
+        bytes: ByteCount,
+        /// Shards that the catalogue named and the host no longer does (count).
+        lost_count: u64,
+        /// Shards that the host names and the catalogue did not (count).
+        found_count: u64,
+    },
+    /// No verified answer.
+    Failed,
+}
+
+/// What another node offers to put into this node's vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    /// A shard.
+    Shard {
+        /// Its stripe.
+        label: LabelId,
+        /// Which one.
+        index: ShardIndex,
+        /// What its pack holds, by the label.
+        kind: PackKind,
+        /// Whether the label's id stands in a believed segment that is here.
+        believed: bool,
+        /// What the vault has of this stripe.
+        here: StripeHere,
+        /// Whether a statement makes this node a mirror of the archive.
+        mirror: bool,
+    },
+    /// A segment of a line, or a statement, verified.
+    Journal,
+}
+
+/// What the vault already has of an offered shard's stripe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StripeHere {
+    /// Nothing.
+    Nothing,
+    /// This very shard.
+    SameShard,
+    /// Another shard of the stripe.
+    OtherShard,
+}
+
+/// An offer with everything a verdict needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfferFacts {
+    /// Who brings it. It decides nothing but how many operations one node may have open.
+    pub from: NodeId,
+    /// Whose it is.
+    pub archive: ArchiveId,
+    /// Its length.
+    pub len: ByteCount,
+    /// What it is.
+    pub offered: Offered,
+}
+
+/// What a host says to an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfferVerdict {
+    /// Send it; its space is reserved until `OfferEnded`.
+    Accept,
+    /// It is here already: answer with a receipt. No `OfferEnded` follows.
+    Have,
+    /// Try again. No `OfferEnded` follows.
+    Busy {
+        /// When.
+        retry_after: Span,
+    },
+    /// No. No `OfferEnded` follows.
+    Refuse(OfferRefusal),
+}
+
+/// Why a host does not take what is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OfferRefusal {
+    /// The archive has no lease here.
+    NoLease,
+    /// The lease, the quota or the disk is full.
+    Full,
+    /// The label stands in no segment that this host has and believes.
+    NotBelieved,
+    /// Another shard of the stripe is here, and this host is no mirror.
+    StripeAlreadyHere,
+    /// The host does not talk to this node about this archive.
+    NotAllowed,
+    /// The bytes do not match the label.
+    Damaged,
+    /// The host speaks another version.
+    Version,
+}
+
+/// A question for a lease, with everything a verdict needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseAsked {
+    /// Who asks.
+    pub from: NodeId,
+    /// For which archive.
+    pub archive: ArchiveId,
+    /// All that it wants to keep here, not an increment.
+    pub bytes: ByteCount,
+    /// Whether the archive belongs to a member of the circle. Without it a lease is renewed but not enlarged.
+    pub member: bool,
+}
+
+/// The vault as it is: replaces everything the engine knew of it, but for offers that have not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VaultFacts {
+    /// How much the person at this machine gives away in all; zero when this node hosts nothing.
+    pub quota: ByteCount,
+    /// Whether balance is ignored: this host asks nothing in return.
+    pub generous: bool,
+    /// What the file system has free.
+    pub disk_free: ByteCount,
+    /// What lies in the vault for each archive, journals included; at most `rules::ARCHIVES_HOSTED_MAX`.
+    pub used: BTreeMap<ArchiveId, ByteCount>,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Only time has passed.
+    Tick,
+
+    // The circle.
+    /// The whole roster without this node, replacing the last one. At most `rules::MEMBERS_MAX`; others are ignored.
+    Members(Vec<MemberFacts>),
+    /// A member was seen or has a new address: dial it now.
+    Sighted {
+        /// Who.
+        node: NodeId,
+    },
+    /// A member can be talked to, whoever dialled.
+    Connected {
+        /// Who.
+        node: NodeId,
+        /// How.
+        class: PathClass,
+    },
+    /// The last connection to a member has ended.
+    Disconnected {
+        /// Who.
+        node: NodeId,
+    },
+    /// A dial did not lead to a connection.
+    DialFailed {
+        /// Who.
+        node: NodeId,
+    },
+    /// A member answered a greeting, or did not.
+    GreetEnded {
+        /// Which greeting.
+        op: OpId,
+        /// What it said; `None` when nothing usable came.
+        terms: Option<HostTerms>,
+    },
+
+    // The archive that this node owns.
+    /// An archive of this node is open for work. An engine owns at most one; a second one is ignored.
+    ArchiveOpened {
+        /// Which.
+        archive: ArchiveId,
+        /// Losses to survive that the owner asked for; `None`: by the number of hosts.
+        survive: Option<u8>,
+        /// Where its journal stands.
+        journal: JournalPosition,
+    },
+    /// The owner changed its mind on how many losses to survive.
+    SurviveSet {
+        /// Which archive.
+        archive: ArchiveId,
+        /// As in `ArchiveOpened`.
+        survive: Option<u8>,
+    },
+    /// Packs were staged, or holders changed without the engine's doing: pages are to be read again.
+    WorkChanged {
+        /// Which archive.
+        archive: ArchiveId,
+    },
+    /// A segment was written and synced.
+    JournalGrew {
+        /// Which archive.
+        archive: ArchiveId,
+        /// Where it stands now.
+        journal: JournalPosition,
+    },
+    /// A snapshot was committed in a segment: each reachable host is asked for an inventory newer than it.
+    Committed {
+        /// Which archive.
+        archive: ArchiveId,
+    },
+    /// A page that was asked for.
+    Stripes {
+        /// Which archive.
+        archive: ArchiveId,
+        /// As asked.
+        query: StripeQuery,
+        /// At most the limit asked for, in the order of `PackNumber`.
+        page: Vec<StripeFacts>,
+        /// The last pack looked at, when there may be more after it.
+        next: Option<PackNumber>,
+    },
+    /// A lease request has ended.
+    LeaseEnded {
+        /// Which request.
+        op: OpId,
+        /// How.
+        answer: LeaseAnswer,
+    },
+    /// An encoding has ended.
+    EncodeEnded {
+        /// Which one.
+        op: OpId,
+        /// How.
+        outcome: EncodeOutcome,
+    },
+    /// The sending of a shard has ended.
+    TransferEnded {
+        /// Which one.
+        op: OpId,
+        /// How.
+        outcome: TransferOutcome,
+    },
+    /// The sending of segments has ended.
+    SegmentsEnded {
+        /// Which one.
+        op: OpId,
+        /// How.
+        outcome: SegmentsOutcome,
+    },
+    /// A comparison of inventories has ended.
+    InventoryEnded {
+        /// Which one.
+        op: OpId,
+        /// How.
+        outcome: InventoryOutcome,
+    },
+
+    // The vault that this node keeps for others.
+    /// The vault at the start, and whenever it changed without the engine's doing (quota set, files gone, disk filled by others).
+    Vault(VaultFacts),
+    /// Somebody asks for a lease.
+    LeaseAsked {
+        /// Answer with this.
+        token: Token,
+        /// What is asked.
+        asked: LeaseAsked,
+    },
+    /// Somebody offers something for the vault.
+    Offered {
+        /// Answer with this; `OfferEnded` repeats it after `Accept`.
+        token: Token,
+        /// What is offered.
+        facts: OfferFacts,
+    },
+    /// What was accepted has arrived, or has not.
+    OfferEnded {
+        /// Which offer.
+        token: Token,
+        /// What was added to the vault, synced; `None` when nothing was kept.
+        kept: Option<ByteCount>,
+    },
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Remember: put it under its key, replacing what was there.
+    Persist(Record),
+    /// Forget what is under this key.
+    Forget(RecordKey),
+    /// Find and connect to a member.
+    Dial {
+        /// Whom.
+        node: NodeId,
+    },
+    /// Exchange greetings with a connected member.
+    Greet {
+        /// Answered by `GreetEnded`.
+        op: OpId,
+        /// Whom.
+        node: NodeId,
+    },
+    /// Ask a host for a lease, or to renew or enlarge it.
+    AskLease {
+        /// Answered by `LeaseEnded`.
+        op: OpId,
+        /// The host.
+        node: NodeId,
+        /// For which archive.
+        archive: ArchiveId,
+        /// All that shall be kept there, not an increment.
+        bytes: ByteCount,
+    },
+    /// Read a page of the catalogue.
+    ReadStripes {
+        /// Which archive.
+        archive: ArchiveId,
+        /// Which packs.
+        query: StripeQuery,
+        /// Only packs after this one; `None`: from the beginning.
+        after: Option<PackNumber>,
+        /// At most so many (count, `1..=rules::PAGE_LEN_MAX`).
+        limit: usize,
+    },
+    /// Give a pack a new label of this shape: get its bytes, encode, sign, journal.
+    Encode {
+        /// Answered by `EncodeEnded`.
+        op: OpId,
+        /// Which archive.
+        archive: ArchiveId,
+        /// Which pack.
+        pack: PackNumber,
+        /// The shape.
+        scheme: Scheme,
+    },
+    /// Send a shard to a host.
+    Transfer {
+        /// Answered by `TransferEnded`.
+        op: OpId,
+        /// Which archive.
+        archive: ArchiveId,
+        /// Its pack, for finding the bytes.
+        pack: PackNumber,
+        /// Its stripe.
+        label: LabelId,
+        /// Which shard.
+        index: ShardIndex,
+        /// The host.
+        to: NodeId,
+    },
+    /// Send a host every segment and statement of the archive that it lacks.
+    SendSegments {
+        /// Answered by `SegmentsEnded`.
+        op: OpId,
+        /// Which archive.
+        archive: ArchiveId,
+        /// The host.
+        to: NodeId,
+    },
+    /// Ask a host for its inventory and correct the catalogue by it. Nothing is being sent to that host meanwhile.
+    CompareInventory {
+        /// Answered by `InventoryEnded`.
+        op: OpId,
+        /// Which archive.
+        archive: ArchiveId,
+        /// The host.
+        node: NodeId,
+    },
+    /// Answer a question for a lease.
+    AnswerLease {
+        /// Of this question.
+        token: Token,
+        /// `Granted` is to be signed and sent, else the refusal. Never `Failed`.
+        answer: LeaseAnswer,
+    },
+    /// Answer an offer.
+    AnswerOffer {
+        /// Of this offer.
+        token: Token,
+        /// What to say.
+        verdict: OfferVerdict,
+    },
+    /// Something a person may want to know. Acting on it is nobody's duty.
+    Report(Event),
+}
+
+/// What the engine says about its own doings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A member came.
+    Arrived {
+        /// Who.
+        node: NodeId,
+        /// How.
+        class: PathClass,
+    },
+    /// A member left.
+    Departed {
+        /// Who.
+        node: NodeId,
+    },
+    /// A host promises space.
+    Leased {
+        /// The host.
+        node: NodeId,
+        /// In all.
+        bytes: ByteCount,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A host gives no lease.
+    LeaseRefused {
+        /// The host.
+        node: NodeId,
+        /// Why.
+        reason: LeaseRefusal,
+    },
+    /// A host takes no more.
+    HostFull {
+        /// The host.
+        node: NodeId,
+    },
+    /// A host does not take a shard or a segment.
+    OfferRefused {
+        /// The host.
+        node: NodeId,
+        /// Why.
+        reason: OfferRefusal,
+    },
+    /// A pack gets a label of this shape.
+    Shaped {
+        /// Which pack.
+        pack: PackNumber,
+        /// The shape.
+        scheme: Scheme,
+        /// Whether the pack had a weaker label before.
+        again: bool,
+    },
+    /// Every shard of the stripe has a holder.
+    StripeComplete {
+        /// Its pack.
+        pack: PackNumber,
+        /// Its label.
+        label: LabelId,
+    },
+    /// A pack could not be encoded or read here; it is tried again later.
+    PackUnreadable {
+        /// Which pack.
+        pack: PackNumber,
+    },
+    /// A host no longer names shards that it had signed for.
+    ShardsLost {
+        /// The host.
+        node: NodeId,
+        /// How many (count).
+        lost_count: u64,
+    },
+    /// All that the reachable hosts take has been sent to them and acknowledged.
+    Quiet {
+        /// Packs that still wait for a label or for a holder of some shard (count).
+        incomplete_count: u64,
+    },
+}

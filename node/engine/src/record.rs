@@ -1,0 +1,151 @@
+//! What the engine must still know after a crash, and its bytes. Small facts under small keys: a later one replaces an earlier one.
+//!
+//! Losing all records loses no backup: leases are asked for again and presence is learned again. Records hold no secret.
+//! They stay on this machine; their layout is versioned by `RECORD_VERSION`.
+
+use minicbor::{Decode, Encode};
+use nuthatch_format::{ArchiveId, ByteCount, NodeId, Timestamp};
+
+/// First byte of every encoded record.
+pub const RECORD_VERSION: u8 = 1;
+
+/// Longest encoded record, in bytes: version, two ids, three numbers and their CBOR heads.
+pub const RECORD_LEN_MAX: usize = 128;
+
+/// A fact to remember.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum Record {
+    /// A member and when it was last connected.
+    #[n(0)]
+    Seen {
+        /// Who.
+        #[n(0)]
+        node: NodeId,
+        /// When.
+        #[n(1)]
+        at: Timestamp,
+    },
+    /// A lease that a host granted to an archive of ours.
+    #[n(1)]
+    Held {
+        /// Which archive.
+        #[n(0)]
+        archive: ArchiveId,
+        /// The host.
+        #[n(1)]
+        node: NodeId,
+        /// All that may be kept there.
+        #[n(2)]
+        bytes: ByteCount,
+        /// When the host granted it, by our clock.
+        #[n(3)]
+        granted_at: Timestamp,
+        /// Until when, by the host's promise.
+        #[n(4)]
+        until: Timestamp,
+    },
+    /// A lease that this node granted.
+    #[n(2)]
+    Granted {
+        /// To which archive.
+        #[n(0)]
+        archive: ArchiveId,
+        /// All that it may keep here.
+        #[n(1)]
+        bytes: ByteCount,
+        /// Until when.
+        #[n(2)]
+        until: Timestamp,
+    },
+}
+
+/// Where a record is kept: two records with equal keys replace each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecordKey {
+    /// Of `Record::Seen`.
+    Seen(NodeId),
+    /// Of `Record::Held`.
+    Held(ArchiveId, NodeId),
+    /// Of `Record::Granted`.
+    Granted(ArchiveId),
+}
+
+/// Why bytes are not a record.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeRecordError {
+    /// Longer than any record.
+    #[error("a record has at most {RECORD_LEN_MAX} bytes, not {found}")]
+    TooLong {
+        /// Bytes that were given.
+        found: usize,
+    },
+    /// Written by another version.
+    #[error("record version {found:?} is not {RECORD_VERSION}")]
+    Version {
+        /// The first byte, if there is one.
+        found: Option<u8>,
+    },
+    /// Damaged.
+    #[error("record is damaged")]
+    Malformed(#[from] minicbor::decode::Error),
+    /// Followed by something.
+    #[error("record is followed by {count} bytes")]
+    Trailing {
+        /// How many.
+        count: usize,
+    },
+}
+
+impl Record {
+    /// Where it is kept.
+    pub const fn key(&self) -> RecordKey {
+        match *self {
+            Self::Seen { node, .. } => RecordKey::Seen(node),
+            Self::Held { archive, node, .. } => RecordKey::Held(archive, node),
+            Self::Granted { archive, .. } => RecordKey::Granted(archive),
+        }
+    }
+
+    /// Its bytes, at most `RECORD_LEN_MAX`.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![RECORD_VERSION];
+        let written = minicbor::encode(self, &mut bytes);
+        assert!(written.is_ok(), "writing to memory does not fail");
+        assert!(bytes.len() <= RECORD_LEN_MAX, "records are small");
+        bytes
+    }
+
+    /// The record with these bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeRecordError> {
+        if bytes.len() > RECORD_LEN_MAX {
+            return Err(DecodeRecordError::TooLong { found: bytes.len() });
+        }
+        let Some((&RECORD_VERSION, body)) = bytes.split_first() else {
+            return Err(DecodeRecordError::Version {
+                found: bytes.first().copied(),
+            });
+        };
+        let mut decoder = minicbor::Decoder::new(body);
+        let record = decoder.decode()?;
+        match body.len() - decoder.position() {
+            0 => Ok(record),
+            count => Err(DecodeRecordError::Trailing { count }),
+        }
+    }
+}
+
+impl RecordKey {
+    /// Its bytes: a tag and the ids, so that keys of one kind lie together.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (tag, ids): (u8, &[&[u8]]) = match self {
+            Self::Seen(node) => (0, &[node.as_bytes()]),
+            Self::Held(archive, node) => (1, &[archive.as_bytes(), node.as_bytes()]),
+            Self::Granted(archive) => (2, &[archive.as_bytes()]),
+        };
+        let mut bytes = vec![tag];
+        for id in ids {
+            bytes.extend_from_slice(id);
+        }
+        bytes
+    }
+}

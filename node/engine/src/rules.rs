@@ -1,0 +1,152 @@
+//! Every number that the engine decides by: unit, range and where it comes from. Bounds are constants; what a test or a person may
+//! want otherwise is a field of `Rules`. This file computes nothing.
+
+use nuthatch_format::{ByteCount, Span};
+
+/// Members of a circle that are looked after (count). Friends, not a public network; the same as the roster's bound.
+pub const MEMBERS_MAX: usize = 256;
+
+/// Hosts that one stripe is spread over (count). Wider stripes cost every restore more connections and save little:
+/// 16+4 already stores only a quarter on top.
+pub const STRIPE_HOSTS_MAX: usize = 20;
+
+/// Archives that one node keeps shards for (count): every member's, and twice as many as left or have several.
+pub const ARCHIVES_HOSTED_MAX: usize = 1024;
+
+/// Shards on their way at a time, to all hosts together (count): also what an interruption may send twice.
+pub const TRANSFERS_MAX: usize = 8;
+
+/// Shards on their way at a time to one host (count): enough to hide the host's sync behind the next shard.
+pub const TRANSFERS_PER_HOST_MAX: usize = 3;
+
+/// Packs that are being looked at (count). Facts only, about a kilobyte each; bytes stay in staging.
+pub const WINDOW_MAX: usize = 64;
+
+/// Packs in one page of the catalogue (count).
+pub const PAGE_LEN_MAX: usize = 32;
+
+/// Packs that are being encoded at a time (count): the reader, the coder and the journal each have one.
+pub const ENCODES_MAX: usize = 3;
+
+/// Packs that get a better shape at a time (count): each may have to be fetched and staged first.
+pub const RESHAPES_MAX: usize = 1;
+
+/// Dials at a time (count): a waking laptop must not open every path at once.
+pub const DIALS_MAX: usize = 16;
+
+/// Sendings of segments at a time (count).
+pub const SEGMENT_SENDS_MAX: usize = 8;
+
+/// Comparisons of inventories at a time (count).
+pub const COMPARISONS_MAX: usize = 4;
+
+/// Accepted offers that have not ended, from all nodes (count). A shard of 16 MiB each is the most that a vault has half written.
+pub const OFFERS_MAX: usize = 32;
+
+/// Accepted offers that have not ended, from one node (count): one node can't keep the others out.
+pub const OFFERS_PER_NODE_MAX: usize = 8;
+
+/// Of a lease, one part in this many is kept for metadata and journals, so that a flood of data can't stop backups.
+pub const LEASE_RESERVE_DIVISOR: u64 = 10;
+
+/// A lease is renewed on contact when one part in this many of its time has passed.
+pub const LEASE_RENEW_DIVISOR: u64 = 3;
+
+/// Effects that may wait to be drained after one input (count): each member and each operation can cause a few.
+pub const EFFECTS_MAX: usize = 8 * MEMBERS_MAX;
+
+const _: () = assert!(TRANSFERS_PER_HOST_MAX <= TRANSFERS_MAX);
+const _: () = assert!(
+    TRANSFERS_PER_HOST_MAX <= OFFERS_PER_NODE_MAX,
+    "a host takes what one owner sends at a time"
+);
+const _: () = assert!(OFFERS_PER_NODE_MAX < OFFERS_MAX);
+const _: () = assert!(PAGE_LEN_MAX <= WINDOW_MAX);
+const _: () = assert!(ENCODES_MAX + RESHAPES_MAX <= WINDOW_MAX);
+const _: () = assert!(STRIPE_HOSTS_MAX <= 255, "a scheme has at most 255 shards");
+const _: () = assert!(MEMBERS_MAX <= ARCHIVES_HOSTED_MAX);
+const _: () = assert!(LEASE_RESERVE_DIVISOR >= 2 && LEASE_RENEW_DIVISOR >= 2);
+
+/// What a person or a test may set. `Rules::default()` is what the program ships with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// When members are dialled and counted.
+    pub presence: PresenceRules,
+    /// How much is leased, and for how long.
+    pub lease: LeaseRules,
+    /// When an owner waits and tries again.
+    pub owner: OwnerRules,
+    /// What a host keeps free and when it asks for patience.
+    pub host: HostRules,
+}
+
+/// When members are dialled and counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresenceRules {
+    /// First pause after a failed dial; doubles with each failure.
+    pub redial_min: Span,
+    /// Longest pause between dials; at least `redial_min`. Five minutes find a waking laptop soon and cost next to nothing.
+    pub redial_max: Span,
+    /// How long a host may be away and still be counted on for new stripes. Two weeks: a holiday, without history to know better.
+    pub grace: Span,
+}
+
+/// How much is leased, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRules {
+    /// Time that a granted lease lasts from its last renewal.
+    pub term: Span,
+    /// Smallest lease asked for, and smallest step by which one grows. Four full packs and their reserve.
+    pub step: ByteCount,
+    /// Pause after a refused, fruitless or failed request before the host is asked again.
+    pub retry: Span,
+}
+
+/// When an owner waits and tries again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerRules {
+    /// After the archive was opened: how long the first shapes wait for members that are still being dialled.
+    pub settle: Span,
+    /// How long shapes wait for a connected member's greeting and lease, from its arrival; at least `settle`.
+    pub handshake: Span,
+    /// Pause before a host that took no shard because it was full is offered one again.
+    pub full_retry: Span,
+    /// Pause after an operation that failed for another reason.
+    pub retry: Span,
+}
+
+/// What a host keeps free and when it asks for patience.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostRules {
+    /// Space on the file system that hosting never takes, so that the machine of a generous friend keeps working.
+    pub disk_reserve: ByteCount,
+    /// What a host that has too many open operations asks the sender to wait.
+    pub busy_retry: Span,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            presence: PresenceRules {
+                redial_min: Span::from_secs(1),
+                redial_max: Span::from_secs(300),
+                grace: Span::from_days(14),
+            },
+            lease: LeaseRules {
+                term: Span::from_days(180),
+                step: ByteCount(72 << 20),
+                retry: Span::from_secs(60),
+            },
+            owner: OwnerRules {
+                settle: Span::from_secs(1),
+                handshake: Span::from_secs(5),
+                full_retry: Span::from_secs(600),
+                retry: Span::from_secs(5),
+            },
+            host: HostRules {
+                disk_reserve: ByteCount(32 << 20),
+                busy_retry: Span::from_millis(500),
+            },
+        }
+    }
+}
