@@ -5,10 +5,12 @@
 #![deny(clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
 pub mod codec;
+pub mod content;
 pub mod id;
 pub mod keys;
 pub mod signed;
 pub mod siv;
+pub mod tree;
 pub mod units;
 
 pub use id::{
