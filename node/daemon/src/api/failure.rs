@@ -98,7 +98,7 @@ pub struct Failure {
     /// The node that it is about.
     pub peer_id: Option<String>,
     /// The file that it is about.
-    pub path: Option<ShownPath>,
+    pub path: Option<Box<ShownPath>>,
 }
 
 impl Failure {
@@ -112,6 +112,12 @@ impl Failure {
             peer_id: None,
             path: None,
         }
+    }
+
+    /// The job was cancelled.
+    pub fn interrupted() -> Self {
+        Self::new(Exit::Interrupted, "interrupted", "interrupted")
+            .with_hint("run the same command again: it continues")
     }
 
     /// The same failure, saying what to do.
@@ -131,7 +137,7 @@ impl Failure {
     /// The same failure, naming the file.
     #[must_use]
     pub fn with_path(mut self, path: &[u8]) -> Self {
-        self.path = Some(ShownPath::new(path));
+        self.path = Some(Box::new(ShownPath::new(path)));
         self
     }
 
@@ -164,9 +170,11 @@ impl Failure {
             message: notice.message,
             hint: notice.hint,
             peer_id: notice.peer_id,
-            path: notice.path.map(|path| ShownPath {
-                path,
-                path_b64: notice.path_b64,
+            path: notice.path.map(|path| {
+                Box::new(ShownPath {
+                    path,
+                    path_b64: notice.path_b64,
+                })
             }),
         }
     }
