@@ -10,6 +10,7 @@ pub mod id;
 pub mod keys;
 pub mod signed;
 pub mod siv;
+pub mod snapshot;
 pub mod tree;
 pub mod units;
 

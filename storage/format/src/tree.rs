@@ -15,8 +15,8 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::codec::Canonical;
-use crate::content::{CONTENT_IDS_MAX, Content};
 
+pub use crate::content::{CONTENT_IDS_MAX, Content};
 pub use stream::{TREE_HEADER_LEN, Tree, TreeError, TreeReader, TreeWriter};
 
 /// Longest name of an entry, in bytes. File systems allow 255; archives made elsewhere may carry more.
