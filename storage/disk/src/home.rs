@@ -4,6 +4,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -136,11 +137,25 @@ impl Secret {
     }
 }
 
+/// Where everything of a home lies, and its small secret files; without the lock, for what only reads.
+#[derive(Debug, Clone)]
+pub struct HomeFiles {
+    root: PathBuf,
+}
+
 /// An open home. Dropping it gives the lock back.
 #[derive(Debug)]
 pub struct Home {
-    root: PathBuf,
+    files: HomeFiles,
     _lock: File,
+}
+
+impl Deref for Home {
+    type Target = HomeFiles;
+
+    fn deref(&self) -> &HomeFiles {
+        &self.files
+    }
 }
 
 impl Home {
@@ -168,7 +183,10 @@ impl Home {
         if root.join(FORMAT_FILE).exists() {
             return Err(CreateHomeError::Exists { path: root });
         }
-        let home = Self { root, _lock: lock };
+        let home = Self {
+            files: HomeFiles { root },
+            _lock: lock,
+        };
         home.prepare()?;
         let line = format!("{FORMAT_MAGIC}{HOME_VERSION}\n");
         atomic::write_file(&home.root.join(FORMAT_FILE), line.as_bytes(), Access::Ordinary)?;
@@ -177,20 +195,15 @@ impl Home {
 
     /// Opens a home for this process alone.
     pub fn open(path: &Path) -> Result<Self, OpenHomeError> {
-        let root = match fs::canonicalize(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(OpenHomeError::Empty {
-                    path: path.to_owned(),
-                });
-            }
-            other => other.at("find", path)?,
-        };
-        check_version(&root)?;
+        let HomeFiles { root } = HomeFiles::look(path)?;
         let lock = match take_lock(&root)? {
             Lock::Taken(lock) => lock,
             Lock::Held(pid) => return Err(OpenHomeError::Locked { path: root, pid }),
         };
-        let home = Self { root, _lock: lock };
+        let home = Self {
+            files: HomeFiles { root },
+            _lock: lock,
+        };
         home.prepare()?;
         Ok(home)
     }
@@ -203,6 +216,23 @@ impl Home {
         }
         atomic::sweep(&self.root)?;
         Ok(())
+    }
+
+}
+
+impl HomeFiles {
+    /// Finds a home without opening it: another process may have it open, and nothing here may be changed.
+    pub fn look(path: &Path) -> Result<Self, OpenHomeError> {
+        let root = match fs::canonicalize(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(OpenHomeError::Empty {
+                    path: path.to_owned(),
+                });
+            }
+            other => other.at("find", path)?,
+        };
+        check_version(&root)?;
+        Ok(Self { root })
     }
 
     /// The directory itself, as an absolute path without symbolic links.
