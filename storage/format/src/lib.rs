@@ -4,6 +4,7 @@
 //! Every layout here is specified in `docs/FORMAT.md`.
 #![deny(clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
+pub mod chunker;
 pub mod codec;
 pub mod content;
 pub mod id;
