@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 /// Bytes that sealing adds: the synthetic iv and the tag.
 pub const OVERHEAD: usize = SIV_LEN + TAG_LEN;
 
-const SIV_LEN: usize = 32;
+pub(crate) const SIV_LEN: usize = 32;
 const TAG_LEN: usize = 16;
 const KEY_CONTEXT: &str = "nuthatch v1 symmetric sealing, object key";
 
