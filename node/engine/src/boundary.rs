@@ -319,7 +319,7 @@ pub struct VaultFacts {
     pub generous: bool,
     /// What the file system has free.
     pub disk_free: ByteCount,
-    /// What lies in the vault for each archive, journals included; at most `rules::ARCHIVES_HOSTED_MAX`.
+    /// What lies in the vault for each archive, journals included.
     pub used: BTreeMap<ArchiveId, ByteCount>,
 }
 
@@ -360,6 +360,14 @@ pub enum Input {
         op: OpId,
         /// What it said; `None` when nothing usable came.
         terms: Option<HostTerms>,
+    },
+
+    /// A member greeted us, or told new terms without being asked.
+    TermsLearned {
+        /// Who.
+        node: NodeId,
+        /// What it said.
+        terms: HostTerms,
     },
 
     // The archive that this node owns.

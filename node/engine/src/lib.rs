@@ -7,5 +7,12 @@
 #![deny(clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
 pub mod boundary;
+pub mod durability;
+pub mod leases;
+mod matching;
+pub mod offers;
+pub mod placement;
+pub mod presence;
 pub mod record;
 pub mod rules;
+pub mod sources;

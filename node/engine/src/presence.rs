@@ -1,0 +1,93 @@
+//! Who can be talked to, whom to count on, and when to dial again. Pure; nothing is ever concluded from one failed contact.
+//!
+//! Version 1 knows here and away. Gone, and a grace adapted to each member's history, will be decided in this file too.
+
+use nuthatch_format::{Span, Timestamp};
+use rand::{Rng, RngExt};
+
+use crate::boundary::PathClass;
+use crate::rules::PresenceRules;
+
+/// Whether a member can be talked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Connected.
+    Here {
+        /// Since when.
+        since: Timestamp,
+        /// How.
+        class: PathClass,
+    },
+    /// Not connected.
+    Away {
+        /// When it was last connected; `None` when it never was.
+        since: Option<Timestamp>,
+    },
+}
+
+impl Presence {
+    /// Whether it is connected.
+    pub const fn is_here(self) -> bool {
+        matches!(self, Self::Here { .. })
+    }
+
+    /// Whether new stripes may count on it: it is here, or has been within the grace.
+    pub fn counts(self, now: Timestamp, rules: &PresenceRules) -> bool {
+        match self {
+            Self::Here { .. } => true,
+            Self::Away { since } => since.is_some_and(|since| now.since(since) < rules.grace),
+        }
+    }
+}
+
+/// How long to wait before a member is dialled again after so many failures in a row (count, from 1): doubling from the shortest
+/// pause to the longest, and each pause drawn from its upper half, so that nodes that lost each other together don't return in step.
+/// Never longer than `redial_max`.
+pub fn redial_pause(rules: &PresenceRules, failure_count: u32, rng: &mut impl Rng) -> Span {
+    let doubled = 1_u64
+        .checked_shl(failure_count.saturating_sub(1))
+        .unwrap_or(u64::MAX);
+    let full = rules.redial_min.0.saturating_mul(doubled).min(rules.redial_max.0);
+    Span(rng.random_range(full / 2..=full))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::Xoshiro256PlusPlus;
+
+    use super::*;
+    use crate::rules::Rules;
+
+    #[test]
+    fn a_member_counts_until_its_grace_ends() {
+        let rules = Rules::default().presence;
+        let left = Timestamp(1000);
+        let away = Presence::Away { since: Some(left) };
+        assert!(away.counts(Timestamp(left.after(rules.grace).0 - 1), &rules));
+        assert!(!away.counts(left.after(rules.grace), &rules));
+        assert!(!Presence::Away { since: None }.counts(left, &rules));
+        assert!(
+            Presence::Here {
+                since: left,
+                class: PathClass::Lan
+            }
+            .counts(Timestamp(u64::MAX), &rules)
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn pauses_grow_and_stay_bounded(failure_count in 1..200_u32, seed in any::<u64>()) {
+            let rules = Rules::default().presence;
+            let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
+            let pause = redial_pause(&rules, failure_count, &mut generator);
+            prop_assert!(pause <= rules.redial_max);
+            let full = rules.redial_max.0.min(rules.redial_min.0 << failure_count.saturating_sub(1).min(20));
+            prop_assert!(pause.0 >= full / 2);
+        }
+    }
+}
