@@ -16,7 +16,9 @@ pub mod seal;
 pub mod section;
 pub mod signed;
 pub mod siv;
+pub mod slot;
 pub mod snapshot;
+pub mod statement;
 pub mod tree;
 pub mod units;
 
