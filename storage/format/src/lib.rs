@@ -16,6 +16,7 @@ pub mod seal;
 pub mod section;
 pub mod signed;
 pub mod siv;
+pub mod slice;
 pub mod slot;
 pub mod snapshot;
 pub mod statement;
