@@ -9,6 +9,7 @@ pub mod codec;
 pub mod content;
 pub mod id;
 pub mod keys;
+pub mod label;
 pub mod open;
 pub mod pack;
 pub mod padding;
@@ -20,6 +21,7 @@ pub mod slice;
 pub mod slot;
 pub mod snapshot;
 pub mod statement;
+pub mod stripe;
 pub mod tree;
 pub mod units;
 
