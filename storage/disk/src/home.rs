@@ -217,7 +217,6 @@ impl Home {
         atomic::sweep(&self.root)?;
         Ok(())
     }
-
 }
 
 impl HomeFiles {

@@ -6,11 +6,13 @@
 //! journals: a damaged one is thrown away and built again.
 
 pub mod atomic;
+pub mod file_cache;
 pub mod home;
 pub mod index;
 pub mod owners;
 pub mod records;
 pub mod source;
+pub mod staging;
 pub mod target;
 
 pub use atomic::FileError;

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use nuthatch_format::tree::{XATTRS_LEN_MAX, XATTRS_MAX};
+
 use super::{SourceEntry, Xattr};
 
-/// Most attributes that are read of one entry.
-pub(crate) const XATTRS_MAX: usize = 256;
 /// Longest value and longest list of names, in bytes: what Linux permits (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
-pub(crate) const XATTR_LEN_MAX: usize = 64 << 10;
+const XATTR_LEN_MAX: usize = 64 << 10;
 
 /// Reads the attributes of an open directory into its entry.
 pub(super) fn read_of_fd<Fd: AsFd>(fd: Fd, entry: &mut SourceEntry) {
@@ -56,13 +56,17 @@ fn read(
         }
     };
     let mut xattrs: Vec<Xattr> = Vec::new();
+    let mut total_len = 0;
     for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        if xattrs.len() >= XATTRS_MAX {
-            note(entry, Errno::TOOBIG);
-            break;
-        }
         match whole(|buffer| get(name, buffer)) {
-            Ok(value) => xattrs.push((name.to_vec(), value)),
+            Ok(value) => {
+                total_len += name.len() + value.len();
+                if xattrs.len() >= XATTRS_MAX || total_len > XATTRS_LEN_MAX {
+                    note(entry, Errno::TOOBIG);
+                    break;
+                }
+                xattrs.push((name.to_vec(), value));
+            }
             // Removed since they were listed.
             Err(Errno::NODATA) => {}
             Err(errno) => note(entry, errno),

@@ -1,0 +1,76 @@
+use super::*;
+
+fn row(path: &[u8], inode: u64) -> CachedRow {
+    CachedRow {
+        path: path.to_vec(),
+        file: CachedFile {
+            stamp: FileStamp {
+                size: 7,
+                mtime: FileTime { secs: 1, nanos: 2 },
+                ctime: FileTime { secs: 3, nanos: 4 },
+                inode,
+                device: 9,
+            },
+            seen_at: FileTime { secs: 100, nanos: 0 },
+            content: Content {
+                depth: 0,
+                len: 7,
+                chunks: vec![ChunkId::from_bytes([inode as u8; 32])],
+            },
+            holes: vec![Hole { offset: 1, len: 2 }],
+        },
+    }
+}
+
+#[test]
+fn files_are_remembered_by_path_and_by_inode() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("files.redb");
+    let (a, b) = (row(b"/a\xff", 1), row(b"/b", 2));
+    {
+        let (cache, found) = FileCache::open(&path, &[1; 32]).unwrap();
+        assert_eq!(found, Found::Nothing);
+        cache.put(&[a.clone(), b.clone()]).unwrap();
+    }
+    let (cache, found) = FileCache::open(&path, &[1; 32]).unwrap();
+    assert_eq!(found, Found::Intact);
+    assert_eq!(
+        cache.unchanged(b"/a\xff", &a.file.stamp).unwrap(),
+        Some(a.file.clone())
+    );
+    assert_eq!(cache.unchanged(b"/b", &a.file.stamp).unwrap(), None);
+    let moved = FileStamp {
+        ctime: FileTime { secs: 50, nanos: 0 },
+        ..b.file.stamp
+    };
+    assert_eq!(cache.unchanged(b"/b", &moved).unwrap(), None);
+    assert_eq!(cache.renamed(&moved).unwrap(), Some(b.file.clone()));
+    assert_eq!(cache.renamed(&FileStamp { inode: 3, ..moved }).unwrap(), None);
+    cache.clear().unwrap();
+    assert_eq!(cache.get(b"/b").unwrap(), None);
+}
+
+#[test]
+fn another_scope_begins_with_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("files.redb");
+    let (cache, _) = FileCache::open(&path, &[1; 32]).unwrap();
+    cache.put(&[row(b"/a", 1)]).unwrap();
+    drop(cache);
+    let (cache, found) = FileCache::open(&path, &[2; 32]).unwrap();
+    assert_eq!((found, cache.get(b"/a").unwrap()), (Found::Intact, None));
+}
+
+#[test]
+fn no_flipped_byte_of_a_row_is_believed() {
+    let row = row(b"/a", 1);
+    let good = encode_row(b"/a", &row.file).unwrap();
+    assert_eq!(decode_row(b"/a", &good), Some(row.file));
+    assert_eq!(decode_row(b"/b", &good), None);
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        assert_eq!(decode_row(b"/a", &bad), None, "byte {at}");
+        assert_eq!(decode_row(b"/a", &good[..at]), None, "cut to {at}");
+    }
+}

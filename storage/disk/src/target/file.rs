@@ -1,0 +1,119 @@
+//! One regular file of the target: written anywhere in any order, under a temporary name until it is whole.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::metadata::{self, TargetMetadata, Unset};
+use super::{TargetDir, TargetError, temporary_of};
+
+/// What to do with an unfinished file that an earlier restore left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// Throw it away.
+    Fresh,
+    /// Go on with it: the caller compares what is there with what should be.
+    Resume,
+}
+
+/// An open file of the target.
+#[derive(Debug)]
+pub struct TargetFile {
+    file: File,
+    dir: TargetDir,
+    name: Vec<u8>,
+    size: u64,
+}
+
+impl TargetFile {
+    pub(super) fn create(
+        dir: &TargetDir,
+        name: &[u8],
+        size: u64,
+        beginning: Beginning,
+    ) -> Result<Self, TargetError> {
+        let fail = |errno| dir.error("create", name, errno);
+        let temporary = match beginning {
+            Beginning::Fresh => dir.fresh_temporary(name)?,
+            Beginning::Resume => temporary_of(name),
+        };
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&*dir.fd, &*temporary, flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
+        let stat = rustix::fs::fstat(&fd).map_err(fail)?;
+        // Something planted under the temporary name must not be written through.
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile
+            || crate::source::wide(stat.st_nlink) != 1
+        {
+            return Err(fail(Errno::EXIST));
+        }
+        rustix::fs::ftruncate(&fd, size).map_err(fail)?;
+        Ok(Self {
+            file: File::from(fd),
+            dir: dir.clone(),
+            name: name.to_vec(),
+            size,
+        })
+    }
+
+    pub(super) fn open_standing(dir: &TargetDir, name: &[u8]) -> Result<Self, TargetError> {
+        let fail = |errno| dir.error("open", name, errno);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&*dir.fd, name, flags, Mode::empty()).map_err(fail)?;
+        let stat = rustix::fs::fstat(&fd).map_err(fail)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(fail(Errno::EXIST));
+        }
+        Ok(Self {
+            file: File::from(fd),
+            dir: dir.clone(),
+            name: name.to_vec(),
+            size: crate::source::wide(stat.st_size),
+        })
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Writes all the bytes at an offset. What is never written stays a hole.
+    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TargetError> {
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(|error| self.error("write", &error))
+    }
+
+    /// Fills the buffer from an offset; fewer bytes than asked for mean that the file ends there.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, TargetError> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset.saturating_add(filled as u64)) {
+                Ok(0) => break,
+                Ok(len) => filled += len,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.error("read", &error)),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Sets the attributes of a file made by [`TargetDir::create_file`] and gives it its name, in place of anything but a directory.
+    /// Answers which attributes could not be set.
+    pub fn finish(self, metadata: &TargetMetadata) -> Result<Vec<Unset>, TargetError> {
+        let unset = metadata::set_of_fd(&self.file, metadata);
+        self.dir.put_in_place(&temporary_of(&self.name), &self.name)?;
+        Ok(unset)
+    }
+
+    /// Sets the attributes of a file that stands already and is right. Answers which could not be set.
+    pub fn adopt(&self, metadata: &TargetMetadata) -> Vec<Unset> {
+        metadata::set_of_fd(&self.file, metadata)
+    }
+
+    fn error(&self, action: &'static str, error: &std::io::Error) -> TargetError {
+        let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
+        self.dir.error(action, &self.name, errno)
+    }
+}
