@@ -88,13 +88,19 @@ pub enum SealError {
 }
 
 impl PackPlan {
-    /// An empty pack. Reserves [`PACK_LEN`] bytes once.
+    /// An empty pack. Allocates [`PACK_LEN`] bytes.
     pub fn new(kind: PackKind) -> Self {
-        let mut bytes = Vec::with_capacity(PACK_LEN);
-        bytes.resize(HEADER_LEN, 0);
+        Self::with_buffer(kind, Vec::new())
+    }
+
+    /// An empty pack in a buffer that an earlier one has left ([`SealedPack::bytes`]), which saves the system to clear new memory.
+    pub fn with_buffer(kind: PackKind, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.reserve_exact(PACK_LEN);
+        buffer.resize(HEADER_LEN, 0);
         Self {
             kind,
-            bytes,
+            bytes: buffer,
             sections: Vec::new(),
             digests: Vec::new(),
             directory_len_max: DIRECTORY_BASE_LEN_MAX,

@@ -191,6 +191,8 @@ pub struct CompressError(#[from] std::io::Error);
 pub struct Compressor {
     level: Level,
     context: zstd::bulk::Compressor<'static>,
+    /// Where zstd writes, so that what is kept is exactly as long as it must be.
+    scratch: Vec<u8>,
 }
 
 impl Compressor {
@@ -199,6 +201,7 @@ impl Compressor {
         Ok(Self {
             level,
             context: zstd::bulk::Compressor::new(i32::from(level.0))?,
+            scratch: Vec::with_capacity(zstd::zstd_safe::compress_bound(SECTION_LEN_MAX)),
         })
     }
 
@@ -211,9 +214,10 @@ impl Compressor {
         }
         let PlainSection { chunks, bytes: plain } = section;
         let plain_len = plain.len() as u32;
-        let packed = self.context.compress(&plain)?;
-        let (codec, bytes) = if packed.len() < plain.len() - plain.len() / 64 {
-            (Codec::Zstd, packed)
+        self.scratch.clear();
+        self.context.compress_to_buffer(&plain, &mut self.scratch)?;
+        let (codec, bytes) = if self.scratch.len() < plain.len() - plain.len() / 64 {
+            (Codec::Zstd, self.scratch.as_slice().to_vec())
         } else {
             (Codec::Raw, plain)
         };

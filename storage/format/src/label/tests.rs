@@ -153,3 +153,13 @@ fn only_the_device_named_can_have_signed() {
     let parsed = SignedLabel::parse(&codec::encode(&stolen)).unwrap();
     assert_eq!(parsed.verify(), Err(SignatureError));
 }
+
+#[test]
+fn golden_label() {
+    let signed = label(2, 1, 100_000).sign(&device(1));
+    assert_eq!(signed.bytes().len(), GOLDEN_LEN);
+    assert_eq!(signed.id().to_string(), GOLDEN_ID);
+}
+
+const GOLDEN_LEN: usize = 321;
+const GOLDEN_ID: &str = "dedc4398d51b28c2a0da899b6267e5cca9082e9a21a9c07dd53ac8a35fb2eb3f";

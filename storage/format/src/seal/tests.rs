@@ -58,6 +58,23 @@ fn the_same_content_seals_to_the_same_bytes() {
 }
 
 #[test]
+fn a_used_buffer_gives_the_same_bytes() {
+    let writer = keys(1).writer;
+    let one = plan(&writer, &sample()).seal(&writer, Fill::Full).unwrap();
+    let used = plan(&writer, &[noise(9, 1 << 20)])
+        .seal(&writer, Fill::Full)
+        .unwrap();
+    let place = used.bytes.as_ptr();
+    let mut again = PackPlan::with_buffer(PackKind::Data, used.bytes);
+    for section in sections(&writer, LEVEL_DEFAULT, &sample()) {
+        again.push(section);
+    }
+    let again = again.seal(&writer, Fill::Full).unwrap();
+    assert_eq!(again.bytes.as_ptr(), place);
+    assert_eq!(again, one);
+}
+
+#[test]
 fn threads_seal_the_same_bytes() {
     let writer = keys(1).writer;
     let alone = plan(&writer, &sample()).seal(&writer, Fill::Last).unwrap();
