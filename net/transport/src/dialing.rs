@@ -1,0 +1,172 @@
+//! Dials under way, who waits for them, and why a dial fails. It starts none by itself: when to dial again is the engine's business.
+
+use std::collections::HashMap;
+use std::error::Error;
+
+use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, PeerId, TransportError};
+use nuthatch_format::NodeId;
+use tokio::sync::oneshot;
+
+use crate::address::node_of;
+use crate::config::{DIAL_ADDRESSES_MAX, DIALS_MAX};
+
+/// An address that did not answer, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedAddress {
+    /// The address.
+    pub address: String,
+    /// What the system or the handshake says.
+    pub reason: String,
+}
+
+/// Why a dial failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DialError {
+    /// No address was given.
+    #[error("no address to dial")]
+    NoAddress,
+    /// More addresses than are tried at once.
+    #[error("{found} addresses, at most {DIAL_ADDRESSES_MAX} are tried at once")]
+    TooManyAddresses {
+        /// Addresses given (count).
+        found: usize,
+    },
+    /// An address is not one, or names another node than the one to be dialled.
+    #[error("'{address}' is not an address of this node")]
+    BadAddress {
+        /// The address.
+        address: String,
+    },
+    /// Somebody answered, but it is another node.
+    #[error("another node answers at {address}: {found}")]
+    WrongNode {
+        /// Who is there.
+        found: NodeId,
+        /// The address.
+        address: String,
+    },
+    /// The address is our own.
+    #[error("{address} is this node itself")]
+    Ourselves {
+        /// The address.
+        address: String,
+    },
+    /// Nobody answered at any address.
+    #[error("cannot be reached at any of {} addresses", .attempts.len())]
+    Unreachable {
+        /// Each address and what went wrong there.
+        attempts: Vec<FailedAddress>,
+    },
+    /// A bound of our own forbids this connection.
+    #[error("this node allows no further connection: {reason}")]
+    NotAllowed {
+        /// Which bound.
+        reason: String,
+    },
+    /// Too many dials are under way.
+    #[error("too many dials are under way")]
+    Busy,
+    /// It took too long.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The transport has ended.
+    #[error("the network is shut down")]
+    Stopped,
+}
+
+/// Takes the outcome of a dial.
+pub(crate) type Dialer = oneshot::Sender<Result<NodeId, DialError>>;
+
+/// Dials under way and who waits for them.
+#[derive(Debug, Default)]
+pub(crate) struct Dials(HashMap<ConnectionId, (Option<PeerId>, Dialer)>);
+
+impl Dials {
+    /// Whether there is room for another dial. Dials that nobody waits for any more make room.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.0.retain(|_, (_, dialer)| !dialer.is_closed());
+        self.0.len() < DIALS_MAX
+    }
+
+    /// A dial was started.
+    pub(crate) fn started(&mut self, connection: ConnectionId, peer: Option<PeerId>, dialer: Dialer) {
+        self.0.insert(connection, (peer, dialer));
+    }
+
+    /// A connection stands: whoever waits for it or for its node is served.
+    pub(crate) fn connected(&mut self, connection: ConnectionId, peer: PeerId, node: NodeId) {
+        let served = self
+            .0
+            .extract_if(|id, (wanted, _)| *id == connection || *wanted == Some(peer));
+        for (_, (_, dialer)) in served {
+            let _ = dialer.send(Ok(node));
+        }
+    }
+
+    /// A dial failed.
+    pub(crate) fn failed(&mut self, connection: ConnectionId, error: &libp2p::swarm::DialError) {
+        if let Some((_, dialer)) = self.0.remove(&connection) {
+            let _ = dialer.send(Err(reason_of(error)));
+        }
+    }
+}
+
+/// A dial's failure in our words.
+pub(crate) fn reason_of(error: &libp2p::swarm::DialError) -> DialError {
+    use libp2p::swarm::DialError as Libp2p;
+    match error {
+        Libp2p::LocalPeerId { address } => DialError::Ourselves {
+            address: address.to_string(),
+        },
+        Libp2p::NoAddresses => DialError::NoAddress,
+        Libp2p::WrongPeerId { obtained, address } => match node_of(obtained) {
+            Some(found) => DialError::WrongNode {
+                found,
+                address: crate::address::split_peer(address.clone()).0.to_string(),
+            },
+            None => unreachable_at(address, "another program answers there"),
+        },
+        Libp2p::Denied { cause } => DialError::NotAllowed { reason: chain(cause) },
+        Libp2p::Transport(attempts) => DialError::Unreachable {
+            attempts: attempts
+                .iter()
+                .map(|(address, error)| FailedAddress {
+                    address: crate::address::split_peer(address.clone()).0.to_string(),
+                    reason: transport_reason(error),
+                })
+                .collect(),
+        },
+        Libp2p::Aborted | Libp2p::DialPeerConditionFalse(_) => DialError::TimedOut,
+    }
+}
+
+fn unreachable_at(address: &Multiaddr, reason: &str) -> DialError {
+    DialError::Unreachable {
+        attempts: vec![FailedAddress {
+            address: address.to_string(),
+            reason: reason.to_owned(),
+        }],
+    }
+}
+
+fn transport_reason(error: &TransportError<std::io::Error>) -> String {
+    match error {
+        TransportError::MultiaddrNotSupported(_) => "this kind of address is not supported here".to_owned(),
+        TransportError::Other(error) => chain(error),
+    }
+}
+
+/// An error and what caused it, each said once.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,210 @@
+//! Frames on a stream: a length (u32, little-endian), then that many bytes. Deadlines run from the last byte that moved.
+//!
+//! Reading may be given up at any time and taken up again later, and loses nothing. Writing may not: a frame cut short spoils the stream,
+//! and the writer refuses to go on. Memory grows with the bytes that came, not with the length that was announced.
+
+use std::io;
+use std::time::Duration;
+
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::meter::Counter;
+pub(crate) use nuthatch_wire::bulk::PREFIX_LEN;
+
+/// Room that is made before the bytes are there.
+const READ_STEP: usize = 64 << 10;
+/// Room that is kept from one frame to the next: enough for a range of a shard with its proof.
+const KEPT_LEN_MAX: usize = 512 << 10;
+
+/// Why a frame did not come or go.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FrameError {
+    #[error("no byte moved for {} seconds", .after.as_secs())]
+    Stalled { after: Duration },
+    #[error("the stream ended inside a frame")]
+    Truncated,
+    #[error("a frame of {found} bytes, at most {max} are allowed")]
+    TooLong { found: usize, max: usize },
+    #[error("an earlier frame was given up half-way")]
+    Spoilt,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Reads frames.
+#[derive(Debug)]
+pub(crate) struct FrameReader<R> {
+    io: R,
+    counter: Counter,
+    progress: Duration,
+    frame_len_max: usize,
+    /// Length and body of the frame that is coming; only the first `filled` bytes have come.
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    pub(crate) fn new(io: R, counter: Counter, progress: Duration, frame_len_max: usize) -> Self {
+        Self {
+            io,
+            counter,
+            progress,
+            frame_len_max,
+            buffer: Vec::new(),
+            filled: 0,
+        }
+    }
+
+    /// The next frame's bytes; `None` when the other side has ended the stream between frames. Its first byte may take `first`.
+    pub(crate) async fn next(&mut self, first: Duration) -> Result<Option<&[u8]>, FrameError> {
+        if self.filled == 0 && self.buffer.len() > KEPT_LEN_MAX {
+            self.buffer = Vec::new();
+        }
+        if self.filled == 0 && self.read_some(PREFIX_LEN, first).await? == 0 {
+            return Ok(None);
+        }
+        let progress = self.progress;
+        while self.filled < PREFIX_LEN {
+            self.read_more(PREFIX_LEN, progress).await?;
+        }
+        let end = PREFIX_LEN + self.body_len()?;
+        while self.filled < end {
+            self.read_more(end, progress).await?;
+        }
+        self.filled = 0;
+        Ok(self.buffer.get(PREFIX_LEN..end))
+    }
+
+    /// One byte between frames; `None` at the end of the stream.
+    pub(crate) async fn byte(&mut self, patience: Duration) -> Result<Option<u8>, FrameError> {
+        if self.read_some(1, patience).await? == 0 {
+            return Ok(None);
+        }
+        self.filled = 0;
+        Ok(self.buffer.first().copied())
+    }
+
+    fn body_len(&self) -> Result<usize, FrameError> {
+        let prefix = self
+            .buffer
+            .first_chunk::<PREFIX_LEN>()
+            .ok_or(FrameError::Truncated)?;
+        let found = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX);
+        if found > self.frame_len_max {
+            return Err(FrameError::TooLong {
+                found,
+                max: self.frame_len_max,
+            });
+        }
+        Ok(found)
+    }
+
+    async fn read_more(&mut self, end: usize, patience: Duration) -> Result<(), FrameError> {
+        match self.read_some(end, patience).await? {
+            0 => Err(FrameError::Truncated),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads towards `end`; answers how many bytes came, 0 at the end of the stream.
+    async fn read_some(&mut self, end: usize, patience: Duration) -> Result<usize, FrameError> {
+        let room = end.min(self.filled + READ_STEP);
+        if self.buffer.len() < room {
+            self.buffer.resize(room, 0);
+        }
+        let free = self.buffer.get_mut(self.filled..room).unwrap_or_default();
+        let count = timeout(patience, self.io.read(free))
+            .await
+            .map_err(|_| FrameError::Stalled { after: patience })??;
+        self.filled += count;
+        self.counter.received(count);
+        Ok(count)
+    }
+
+    /// Reads and throws away what still comes, up to a length, until the other side ends: so that it can read our last word before
+    /// the stream is torn down.
+    pub(crate) async fn drain(&mut self, len_max: usize) {
+        let mut waste = vec![0; 16 << 10];
+        let mut left = len_max;
+        while left > 0 {
+            match self.io.read(&mut waste).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => {
+                    self.counter.received(count);
+                    left = left.saturating_sub(count);
+                }
+            }
+        }
+    }
+}
+
+/// Writes frames.
+#[derive(Debug)]
+pub(crate) struct FrameWriter<W> {
+    io: W,
+    counter: Counter,
+    progress: Duration,
+    frame_len_max: usize,
+    inside_frame: bool,
+}
+
+impl<W: AsyncWrite + Unpin> FrameWriter<W> {
+    pub(crate) fn new(io: W, counter: Counter, progress: Duration, frame_len_max: usize) -> Self {
+        Self {
+            io,
+            counter,
+            progress,
+            frame_len_max,
+            inside_frame: false,
+        }
+    }
+
+    /// Writes a frame that has [`PREFIX_LEN`] bytes of room in front of its body.
+    pub(crate) async fn write(&mut self, mut frame: Vec<u8>) -> Result<(), FrameError> {
+        let found = frame.len().saturating_sub(PREFIX_LEN);
+        match (frame.first_chunk_mut::<PREFIX_LEN>(), u32::try_from(found)) {
+            (Some(prefix), Ok(len)) if found <= self.frame_len_max => *prefix = len.to_le_bytes(),
+            _ => {
+                return Err(FrameError::TooLong {
+                    found,
+                    max: self.frame_len_max,
+                });
+            }
+        }
+        self.write_raw(&frame).await
+    }
+
+    /// Writes bytes as they are.
+    pub(crate) async fn write_raw(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
+        if std::mem::replace(&mut self.inside_frame, true) {
+            return Err(FrameError::Spoilt);
+        }
+        let stalled = |_| FrameError::Stalled { after: self.progress };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let count = timeout(self.progress, self.io.write(rest))
+                .await
+                .map_err(stalled)??;
+            if count == 0 {
+                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+            }
+            self.counter.sent(count);
+            rest = rest.get(count..).unwrap_or_default();
+        }
+        timeout(self.progress, self.io.flush()).await.map_err(stalled)??;
+        self.inside_frame = false;
+        Ok(())
+    }
+
+    /// Ends our side of the stream.
+    pub(crate) async fn close(&mut self) -> Result<(), FrameError> {
+        timeout(self.progress, self.io.close())
+            .await
+            .map_err(|_| FrameError::Stalled { after: self.progress })?
+            .map_err(FrameError::Io)
+    }
+}
+
+#[cfg(test)]
+mod tests;
