@@ -1,7 +1,7 @@
 //! Names of things: fixed-length ids, one type for each kind, so that one can never stand in for another.
 //!
 //! An id is a public key (`ArchiveId`, `DeviceId`, `NodeId`, `CircleId`), a BLAKE3 hash of exact bytes (`PackId`, `ShardId`,
-//! `LabelId`, `SegmentId`, `SnapshotId`, `StatementId`), a keyed hash (`ChunkId`) or random (`LineId`).
+//! `LabelId`, `SegmentId`, `SnapshotId`, `StatementId`), a keyed hash (`ChunkId`) or a hash of a device and a nonce (`LineId`).
 //! This file only names; it never checks that a key or a hash is what it claims.
 
 use std::fmt;
@@ -144,7 +144,7 @@ id!(
     StatementId, 32
 );
 id!(
-    /// A line of an archive's journal: random, chosen by the device that begins it.
+    /// A line of an archive's journal: a hash of the device that begins it and of a nonce.
     LineId, 16
 );
 

@@ -8,6 +8,7 @@ pub mod chunker;
 pub mod codec;
 pub mod content;
 pub mod id;
+pub mod journal;
 pub mod keys;
 pub mod label;
 pub mod open;

@@ -6,6 +6,8 @@
 mod packs;
 mod seal;
 
+pub(crate) use seal::SEALED_SNAPSHOT_LEN_MAX;
+
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
