@@ -484,7 +484,7 @@ pub enum Effect {
     Persist(Record),
     /// Forget what is under this key.
     Forget(RecordKey),
-    /// Find and connect to a member.
+    /// Find and connect to a member; answered by `Connected` also when it was connected all along.
     Dial {
         /// Whom.
         node: NodeId,

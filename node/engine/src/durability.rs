@@ -54,6 +54,11 @@ pub fn is_weak(scheme: Scheme, hosts: u8, target: u8) -> bool {
     survives_at_best(scheme, hosts).is_none_or(|survives| survives < target)
 }
 
+/// Whether one shape survives more than another on so many hosts.
+pub fn is_better(shape: Scheme, than: Scheme, hosts: u8) -> bool {
+    survives_at_best(shape, hosts) > survives_at_best(than, hosts)
+}
+
 /// The better shape for a pack whose present one is weak; `None` when it is good enough or nothing would be gained.
 /// Each new shape survives more than the last, so that it ends.
 pub fn reshape(current: Scheme, hosts: usize, target: u8, kind: PackKind) -> Option<Scheme> {
@@ -61,8 +66,7 @@ pub fn reshape(current: Scheme, hosts: usize, target: u8, kind: PackKind) -> Opt
     if !is_weak(current, count, target) {
         return None;
     }
-    shape_for(hosts, target, kind)
-        .filter(|shape| survives_at_best(*shape, count) > survives_at_best(current, count))
+    shape_for(hosts, target, kind).filter(|shape| is_better(*shape, current, count))
 }
 
 /// How safe a backup is.

@@ -7,12 +7,20 @@
 #![deny(clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
 pub mod boundary;
+mod circle;
 pub mod durability;
+mod engine;
+mod host;
 pub mod leases;
 mod matching;
 pub mod offers;
+mod outbox;
+mod owner;
 pub mod placement;
 pub mod presence;
 pub mod record;
 pub mod rules;
 pub mod sources;
+
+pub use engine::{Engine, Load, MemberView};
+pub use owner::OwnerLoad;

@@ -53,7 +53,7 @@ pub const LEASE_RESERVE_DIVISOR: u64 = 10;
 pub const LEASE_RENEW_DIVISOR: u64 = 3;
 
 /// Effects that may wait to be drained after one input (count): each member and each operation can cause a few.
-pub const EFFECTS_MAX: usize = 8 * MEMBERS_MAX;
+pub const EFFECTS_MAX: usize = 8 * MEMBERS_MAX + 4 * WINDOW_MAX;
 
 const _: () = assert!(TRANSFERS_PER_HOST_MAX <= TRANSFERS_MAX);
 const _: () = assert!(

@@ -1,0 +1,376 @@
+//! The state machine as a whole: hands each input to the child that it concerns, lets each child do what is due, and keeps the
+//! effects until they are drained. Decides nothing itself.
+
+use std::collections::BTreeMap;
+
+use nuthatch_format::{ArchiveId, ByteCount, NodeId, Timestamp};
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+
+use crate::boundary::{Domain, Effect, HostTerms, Input};
+use crate::circle::{Circle, Greeting};
+use crate::host::Hosting;
+use crate::leases::{GrantedLease, HeldLease};
+use crate::outbox::{Alarm, Context, Outbox};
+use crate::owner::{Owner, OwnerLoad};
+use crate::presence::Presence;
+use crate::record::Record;
+use crate::rules::{MEMBERS_MAX, Rules};
+
+/// One node's decisions.
+///
+/// `replay` once, then `handle` an input and drain `poll_effect`, again and again; call with `Input::Tick` at `poll_timeout`.
+#[derive(Debug)]
+pub struct Engine {
+    node: NodeId,
+    rules: Rules,
+    rng: Xoshiro256PlusPlus,
+    now: Timestamp,
+    out: Outbox,
+    circle: Circle,
+    hosting: Hosting,
+    owner: Option<Owner>,
+    /// Leases from records, until their archive is opened.
+    replayed: BTreeMap<(ArchiveId, NodeId), HeldLease>,
+}
+
+/// A member as the engine knows it, for showing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberView {
+    /// Who.
+    pub node: NodeId,
+    /// What it is lost together with.
+    pub domain: Domain,
+    /// Whether it is here.
+    pub presence: Presence,
+    /// What it said when it was last greeted on this connection.
+    pub terms: Option<HostTerms>,
+    /// The lease that it granted to the archive of this node.
+    pub lease: Option<HeldLease>,
+    /// What it keeps of that archive, by its last inventory in this run and what it signed for since.
+    pub kept: ByteCount,
+}
+
+/// What is in flight (counts). Each has its bound in `rules`; simulations hold them against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Members that are looked after, at most `rules::MEMBERS_MAX`.
+    pub members: usize,
+    /// Dials, at most `rules::DIALS_MAX`.
+    pub dials: usize,
+    /// Greetings, at most one a member.
+    pub greetings: usize,
+    /// Accepted offers, at most `rules::OFFERS_MAX`.
+    pub offers: usize,
+    /// Effects that wait to be drained, at most `rules::EFFECTS_MAX`.
+    pub effects: usize,
+    /// Of the archive that this node owns; nothing when it owns none.
+    pub owner: OwnerLoad,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet. The seed decides every choice that is left to chance.
+    pub fn new(node: NodeId, rules: Rules, seed: u64) -> Self {
+        Self {
+            node,
+            rules,
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+            now: Timestamp(0),
+            out: Outbox::default(),
+            circle: Circle::default(),
+            hosting: Hosting::default(),
+            owner: None,
+            replayed: BTreeMap::new(),
+        }
+    }
+
+    /// Takes what was persisted in earlier runs; before the first input.
+    pub fn replay(&mut self, records: impl IntoIterator<Item = Record>) {
+        for record in records {
+            match record {
+                Record::Seen { node, at } => self.circle.replay(node, at),
+                Record::Held {
+                    archive,
+                    node,
+                    bytes,
+                    granted_at,
+                    until,
+                } => {
+                    if self.replayed.len() < MEMBERS_MAX {
+                        self.replayed.insert(
+                            (archive, node),
+                            HeldLease {
+                                bytes,
+                                granted_at,
+                                until,
+                            },
+                        );
+                    }
+                }
+                Record::Granted {
+                    archive,
+                    bytes,
+                    until,
+                } => {
+                    self.hosting.replay(archive, GrantedLease { bytes, until });
+                }
+            }
+        }
+    }
+
+    /// Takes one input. Time never goes back: an earlier `now` counts as the last one.
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        self.now = self.now.max(now);
+        let mut cx = Context {
+            now: self.now,
+            rules: &self.rules,
+            rng: &mut self.rng,
+            out: &mut self.out,
+        };
+        match input {
+            Input::Tick => {}
+            Input::Vault(vault) => self.hosting.set_vault(vault),
+            Input::LeaseAsked { token, asked } => self.hosting.lease_asked(token, &asked, &mut cx),
+            Input::Offered { token, facts } => self.hosting.offered(token, &facts, &mut cx),
+            Input::OfferEnded { token, kept } => self.hosting.offer_ended(token, kept),
+            Input::ArchiveOpened {
+                archive,
+                survive,
+                journal,
+            } => {
+                let replayed = std::mem::take(&mut self.replayed);
+                if self.owner.is_none() {
+                    let own = replayed.into_iter().filter(|((of, _), _)| *of == archive);
+                    let leases = own.map(|((_, node), lease)| (node, lease)).collect();
+                    self.owner = Some(Owner::new(archive, survive, journal, leases, cx.now));
+                    self.greet_owner();
+                }
+            }
+            circle_input @ (Input::Members(_)
+            | Input::Sighted { .. }
+            | Input::Connected { .. }
+            | Input::Disconnected { .. }
+            | Input::DialFailed { .. }
+            | Input::GreetEnded { .. }
+            | Input::TermsLearned { .. }) => self.handle_circle(circle_input),
+            owner_input @ (Input::SurviveSet { .. }
+            | Input::WorkChanged { .. }
+            | Input::JournalGrew { .. }
+            | Input::Committed { .. }
+            | Input::Stripes { .. }
+            | Input::LeaseEnded { .. }
+            | Input::EncodeEnded { .. }
+            | Input::TransferEnded { .. }
+            | Input::SegmentsEnded { .. }
+            | Input::InventoryEnded { .. }) => self.handle_owner(owner_input),
+        }
+        self.step();
+    }
+
+    /// The next thing to do, in order; `None` when the last input's effects are drained.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.out.pop()
+    }
+
+    /// When to call again with `Input::Tick`, if nothing happens before; `None`: only another input can change anything.
+    pub fn poll_timeout(&mut self) -> Option<Timestamp> {
+        let mut alarm = Alarm::after(self.now);
+        self.circle.alarm(&mut alarm);
+        let cx = Context {
+            now: self.now,
+            rules: &self.rules,
+            rng: &mut self.rng,
+            out: &mut self.out,
+        };
+        if let Some(owner) = &self.owner {
+            owner.alarm(&self.circle, &cx, &mut alarm);
+        }
+        alarm.rings()
+    }
+
+    fn handle_circle(&mut self, input: Input) {
+        let mut cx = Context {
+            now: self.now,
+            rules: &self.rules,
+            rng: &mut self.rng,
+            out: &mut self.out,
+        };
+        let greeted = match input {
+            Input::Members(facts) => {
+                self.circle.set_members(self.node, facts, &mut cx);
+                if let Some(owner) = &mut self.owner {
+                    owner.members_changed(&self.circle, &mut cx);
+                }
+                None
+            }
+            Input::Sighted { node } => {
+                self.circle.sighted(node);
+                None
+            }
+            Input::Connected { node, class } => {
+                self.circle.connected(node, class, &mut cx);
+                None
+            }
+            Input::Disconnected { node } => {
+                self.circle.disconnected(node, &mut cx);
+                if let Some(owner) = &mut self.owner {
+                    owner.disconnected(node);
+                }
+                None
+            }
+            Input::DialFailed { node } => {
+                self.circle.dial_failed(node, &mut cx);
+                None
+            }
+            Input::GreetEnded { op, terms } => self.circle.greeted(op, terms, &mut cx),
+            Input::TermsLearned { node, terms } => {
+                self.circle.learn_terms(node, terms).then_some((node, terms))
+            }
+            Input::Tick
+            | Input::Vault(_)
+            | Input::LeaseAsked { .. }
+            | Input::Offered { .. }
+            | Input::OfferEnded { .. }
+            | Input::ArchiveOpened { .. }
+            | Input::SurviveSet { .. }
+            | Input::WorkChanged { .. }
+            | Input::JournalGrew { .. }
+            | Input::Committed { .. }
+            | Input::Stripes { .. }
+            | Input::LeaseEnded { .. }
+            | Input::EncodeEnded { .. }
+            | Input::TransferEnded { .. }
+            | Input::SegmentsEnded { .. }
+            | Input::InventoryEnded { .. } => None,
+        };
+        if let (Some(owner), Some((node, terms))) = (&mut self.owner, greeted) {
+            owner.greeted(node, terms.accepts);
+        }
+    }
+
+    fn handle_owner(&mut self, input: Input) {
+        let mut cx = Context {
+            now: self.now,
+            rules: &self.rules,
+            rng: &mut self.rng,
+            out: &mut self.out,
+        };
+        let Some(owner) = &mut self.owner else { return };
+        let own = owner.archive();
+        match input {
+            Input::SurviveSet { archive, survive } if archive == own => owner.set_survive(survive),
+            Input::WorkChanged { archive } if archive == own => owner.work_changed(),
+            Input::JournalGrew { archive, journal } if archive == own => owner.journal_grew(journal),
+            Input::Committed { archive } if archive == own => owner.committed(),
+            Input::Stripes {
+                archive,
+                query,
+                page,
+                next,
+            } if archive == own => owner.take_page(query, page, next),
+            Input::LeaseEnded { op, answer } => owner.lease_ended(op, answer, &mut cx),
+            Input::EncodeEnded { op, outcome } => owner.encode_ended(op, outcome, &mut cx),
+            Input::TransferEnded { op, outcome } => owner.transfer_ended(op, outcome, &mut cx),
+            Input::SegmentsEnded { op, outcome } => owner.segments_ended(op, outcome, &mut cx),
+            Input::InventoryEnded { op, outcome } => owner.inventory_ended(op, outcome, &mut cx),
+            // Of another archive, or not for an owner.
+            Input::SurviveSet { .. }
+            | Input::WorkChanged { .. }
+            | Input::JournalGrew { .. }
+            | Input::Committed { .. }
+            | Input::Stripes { .. }
+            | Input::Tick
+            | Input::Vault(_)
+            | Input::LeaseAsked { .. }
+            | Input::Offered { .. }
+            | Input::OfferEnded { .. }
+            | Input::ArchiveOpened { .. }
+            | Input::Members(_)
+            | Input::Sighted { .. }
+            | Input::Connected { .. }
+            | Input::Disconnected { .. }
+            | Input::DialFailed { .. }
+            | Input::GreetEnded { .. }
+            | Input::TermsLearned { .. } => {}
+        }
+    }
+
+    /// An archive was opened after members had been greeted.
+    fn greet_owner(&mut self) {
+        let Some(owner) = &mut self.owner else { return };
+        for (node, member) in self.circle.iter() {
+            if let Greeting::Done(terms) = member.greeting {
+                owner.greeted(node, terms.accepts);
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        let mut cx = Context {
+            now: self.now,
+            rules: &self.rules,
+            rng: &mut self.rng,
+            out: &mut self.out,
+        };
+        self.circle.step(&mut cx);
+        if let Some(owner) = &mut self.owner {
+            owner.step(&self.circle, &mut cx);
+        }
+    }
+
+    /// What this node says in its greetings.
+    pub fn terms(&self) -> HostTerms {
+        self.hosting.terms(&self.rules.host)
+    }
+
+    /// What this node has promised an archive: all that it may keep here, and until when.
+    pub fn lease_granted(&self, archive: ArchiveId) -> Option<(ByteCount, Timestamp)> {
+        self.hosting.lease_of(archive)
+    }
+
+    /// How many losses backups of the archive of this node are to survive (count), for `durability::verdict`; `None` when it owns
+    /// none. Counts the failure domains of all members that hold a lease, however long they have been away.
+    pub fn target(&self) -> Option<u8> {
+        self.owner.as_ref().map(|owner| owner.target(&self.circle))
+    }
+
+    /// Packs that still wait (count) when all that the reachable hosts take has been sent to them and acknowledged; `None` while
+    /// something can still be expected soon, or when this node owns no archive.
+    pub fn quiet(&self) -> Option<u64> {
+        self.owner.as_ref().and_then(Owner::quiet)
+    }
+
+    /// The members as they are now, in the order of their ids.
+    pub fn members(&self) -> Vec<MemberView> {
+        self.circle
+            .iter()
+            .map(|(node, member)| {
+                let leased = self.owner.as_ref().and_then(|owner| owner.lease_at(node));
+                let terms = match member.greeting {
+                    Greeting::Done(terms) => Some(terms),
+                    Greeting::Wanted { .. } | Greeting::Running(_) => None,
+                };
+                MemberView {
+                    node,
+                    domain: member.domain,
+                    presence: member.presence,
+                    terms,
+                    lease: leased.map(|leased| leased.0),
+                    kept: leased.map(|leased| leased.1).unwrap_or_default(),
+                }
+            })
+            .collect()
+    }
+
+    /// What is in flight.
+    pub fn load(&self) -> Load {
+        Load {
+            members: self.circle.len(),
+            dials: self.circle.dial_count(),
+            greetings: self.circle.greet_count(),
+            offers: self.hosting.open_count(),
+            effects: self.out.len(),
+            owner: self.owner.as_ref().map(Owner::load).unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,627 @@
+//! The hosts of an archive as its owner deals with them: leases, whether the journal and the inventory there are up to date, and whom
+//! a shard can be given to now. Places nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nuthatch_format::{ArchiveId, ByteCount, NodeId, Span, Timestamp};
+
+use crate::boundary::{
+    Domain, Effect, Event, InventoryOutcome, JournalPosition, LeaseAnswer, OfferRefusal, OpId,
+    SegmentsOutcome,
+};
+use crate::circle::Circle;
+use crate::leases::{HeldLease, Purpose, ask, room};
+use crate::outbox::{Alarm, Context};
+use crate::owner::transfers::Transfers;
+use crate::record::{Record, RecordKey};
+use crate::rules::{COMPARISONS_MAX, SEGMENT_SENDS_MAX};
+
+/// Bounds on the pause that a busy host may ask for: not so short that it is a loop, not so long that it is a refusal.
+const BUSY_MIN: Span = Span::from_millis(20);
+/// See `BUSY_MIN`.
+const BUSY_MAX: Span = Span::from_secs(60);
+
+/// Something that a host is to be asked for once in a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chore {
+    /// To do, from a moment on.
+    Due { not_before: Timestamp, has_failed: bool },
+    /// Being done.
+    Running(OpId),
+    /// Nothing to do.
+    Done,
+}
+
+impl Chore {
+    const NOW: Self = Self::Due {
+        not_before: Timestamp(0),
+        has_failed: false,
+    };
+
+    fn is_due(self, now: Timestamp) -> bool {
+        matches!(self, Self::Due { not_before, .. } if now >= not_before)
+    }
+
+    /// Whether something is still expected of it soon; what has failed is not waited for.
+    fn is_open(self) -> bool {
+        match self {
+            Self::Due { has_failed, .. } => !has_failed,
+            Self::Running(_) => true,
+            Self::Done => false,
+        }
+    }
+}
+
+/// What lasts from a greeting to the end of the connection.
+#[derive(Debug, Clone, Copy)]
+struct Session {
+    /// Own segments that the host is known to have.
+    journal: Option<JournalPosition>,
+    segments: Chore,
+    inventory: Chore,
+    /// It asked for patience until then.
+    busy_until: Timestamp,
+    /// It takes nothing until then.
+    unable_until: Option<Timestamp>,
+}
+
+impl Session {
+    const fn new() -> Self {
+        Self {
+            journal: None,
+            segments: Chore::NOW,
+            inventory: Chore::NOW,
+            busy_until: Timestamp(0),
+            unable_until: None,
+        }
+    }
+}
+
+/// A member as a host of the archive.
+#[derive(Debug, Clone, Copy, Default)]
+struct Host {
+    lease: Option<HeldLease>,
+    /// What it keeps, by its last inventory and what it signed for since.
+    kept: ByteCount,
+    asking: Option<(OpId, ByteCount)>,
+    ask_not_before: Timestamp,
+    /// It gave less than it was asked for; no more is asked for until then.
+    grow_not_before: Timestamp,
+    session: Option<Session>,
+}
+
+impl Host {
+    fn may_grow(&self, now: Timestamp) -> bool {
+        now >= self.grow_not_before
+    }
+
+    fn room(&self, moving: ByteCount, purpose: Purpose) -> ByteCount {
+        let used = self.kept.saturating_add(moving);
+        self.lease
+            .map_or(ByteCount::ZERO, |lease| room(lease.bytes, used, purpose))
+    }
+}
+
+/// A host that shards may be given to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taker {
+    pub(super) node: NodeId,
+    pub(super) domain: Domain,
+    pub(super) room: ByteCount,
+}
+
+/// All hosts of the archive; at most as many as members.
+#[derive(Debug)]
+pub(super) struct Hosts {
+    archive: ArchiveId,
+    hosts: BTreeMap<NodeId, Host>,
+    /// Changes whenever a plan made by the hosts' state may be out of date.
+    pub(super) version: u64,
+}
+
+impl Hosts {
+    pub(super) fn new(archive: ArchiveId, leases: BTreeMap<NodeId, HeldLease>) -> Self {
+        let host = |lease| Host {
+            lease: Some(lease),
+            ..Host::default()
+        };
+        let hosts = leases
+            .into_iter()
+            .map(|(node, lease)| (node, host(lease)))
+            .collect();
+        Self {
+            archive,
+            hosts,
+            version: 0,
+        }
+    }
+
+    /// Forgets those that are no members any more.
+    pub(super) fn keep_members(&mut self, circle: &Circle, cx: &mut Context<'_>) {
+        for (node, host) in &self.hosts {
+            if circle.get(*node).is_none() && host.lease.is_some() {
+                cx.out.push(Effect::Forget(RecordKey::Held(self.archive, *node)));
+            }
+        }
+        self.hosts.retain(|node, _| circle.get(*node).is_some());
+        self.version += 1;
+    }
+
+    /// A connected member said whether it hosts. What it once leased to us stays leased whatever it says.
+    pub(super) fn greeted(&mut self, node: NodeId, accepts: bool) {
+        let host = self.hosts.entry(node).or_default();
+        if accepts || host.lease.is_some() {
+            host.session.get_or_insert(Session::new());
+            (host.ask_not_before, host.grow_not_before) = (Timestamp(0), Timestamp(0));
+            self.version += 1;
+        }
+    }
+
+    pub(super) fn disconnected(&mut self, node: NodeId) {
+        if let Some(host) = self.hosts.get_mut(&node) {
+            host.session = None;
+            self.version += 1;
+        }
+    }
+
+    /// The journal grew: each connected host lacks something.
+    pub(super) fn journal_grew(&mut self) {
+        for session in self.sessions() {
+            if session.segments == Chore::Done {
+                session.segments = Chore::NOW;
+            }
+        }
+    }
+
+    /// A snapshot was committed: each connected host is to sign for what it keeps after that.
+    pub(super) fn want_inventories(&mut self) {
+        for session in self.sessions() {
+            session.inventory = Chore::NOW;
+        }
+    }
+
+    fn sessions(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.hosts.values_mut().filter_map(|host| host.session.as_mut())
+    }
+
+    /// Says whether there is a lease now that there was not, or a larger one.
+    pub(super) fn lease_ended(&mut self, op: OpId, answer: LeaseAnswer, cx: &mut Context<'_>) -> bool {
+        let found = self
+            .hosts
+            .iter_mut()
+            .find(|(_, host)| host.asking.is_some_and(|asking| asking.0 == op));
+        let Some((node, host)) = found else { return false };
+        let (node, asked) = (
+            *node,
+            host.asking.take().map_or(ByteCount::ZERO, |asking| asking.1),
+        );
+        match answer {
+            LeaseAnswer::Granted { bytes, until } => {
+                let has_grown = host
+                    .lease
+                    .is_none_or(|lease| lease.bytes < bytes || !lease.is_valid(cx.now));
+                host.lease = Some(HeldLease {
+                    bytes,
+                    granted_at: cx.now,
+                    until,
+                });
+                host.ask_not_before = cx.later(cx.rules.owner.retry);
+                if bytes < asked {
+                    host.grow_not_before = cx.later(cx.rules.owner.full_retry);
+                }
+                if has_grown && let Some(session) = &mut host.session {
+                    session.unable_until = None;
+                }
+                let (archive, granted_at) = (self.archive, cx.now);
+                cx.out.push(Effect::Persist(Record::Held {
+                    archive,
+                    node,
+                    bytes,
+                    granted_at,
+                    until,
+                }));
+                cx.out.report(Event::Leased { node, bytes, until });
+                self.version += 1;
+                has_grown
+            }
+            LeaseAnswer::Refused(reason) => {
+                host.ask_not_before = cx.later(cx.rules.lease.retry);
+                host.grow_not_before = cx.later(cx.rules.owner.full_retry);
+                self.version += 1;
+                cx.out.report(Event::LeaseRefused { node, reason });
+                false
+            }
+            LeaseAnswer::Failed => {
+                host.ask_not_before = cx.later(cx.rules.owner.retry);
+                if let Some(session) = &mut host.session {
+                    session.unable_until = session.unable_until.max(Some(host.ask_not_before));
+                }
+                self.version += 1;
+                false
+            }
+        }
+    }
+
+    pub(super) fn segments_ended(
+        &mut self,
+        op: OpId,
+        outcome: SegmentsOutcome,
+        journal: JournalPosition,
+        cx: &mut Context<'_>,
+    ) {
+        let (rules, now) = (&cx.rules.owner, cx.now);
+        let Some((node, session)) = self.session_with(|session| session.segments == Chore::Running(op))
+        else {
+            return;
+        };
+        match outcome {
+            SegmentsOutcome::Sent(position) => {
+                session.journal = session.journal.max(Some(position));
+                // What was written meanwhile follows after a moment, together with what is written in it.
+                session.segments = if session.journal < Some(journal) {
+                    Chore::Due {
+                        not_before: now.after(BUSY_MIN),
+                        has_failed: false,
+                    }
+                } else {
+                    Chore::Done
+                };
+            }
+            SegmentsOutcome::Busy { retry_after } => {
+                let not_before = now.after(retry_after.clamp(BUSY_MIN, BUSY_MAX));
+                session.segments = Chore::Due {
+                    not_before,
+                    has_failed: false,
+                };
+            }
+            SegmentsOutcome::Failed => {
+                let not_before = now.after(rules.retry);
+                session.segments = Chore::Due {
+                    not_before,
+                    has_failed: true,
+                };
+                session.unable_until = Some(not_before);
+                self.version += 1;
+            }
+            SegmentsOutcome::Refused(reason) => {
+                let not_before = now.after(rules.full_retry);
+                session.segments = Chore::Due {
+                    not_before,
+                    has_failed: true,
+                };
+                session.unable_until = Some(not_before);
+                self.refused(node, reason, cx);
+            }
+        }
+    }
+
+    /// Takes the end of a comparison; says whether holders have changed.
+    pub(super) fn inventory_ended(
+        &mut self,
+        op: OpId,
+        outcome: InventoryOutcome,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let not_before = cx.later(cx.rules.lease.retry);
+        let Some((node, session)) = self.session_with(|session| session.inventory == Chore::Running(op))
+        else {
+            return false;
+        };
+        match outcome {
+            InventoryOutcome::Compared {
+                bytes,
+                lost_count,
+                found_count,
+            } => {
+                session.inventory = Chore::Done;
+                if let Some(host) = self.hosts.get_mut(&node) {
+                    host.kept = bytes;
+                }
+                if lost_count > 0 {
+                    cx.out.report(Event::ShardsLost { node, lost_count });
+                }
+                self.version += 1;
+                lost_count > 0 || found_count > 0
+            }
+            InventoryOutcome::Failed => {
+                session.inventory = Chore::Due {
+                    not_before,
+                    has_failed: true,
+                };
+                false
+            }
+        }
+    }
+
+    fn session_with(&mut self, which: impl Fn(&Session) -> bool) -> Option<(NodeId, &mut Session)> {
+        self.hosts.iter_mut().find_map(|(node, host)| {
+            host.session
+                .as_mut()
+                .filter(|session| which(session))
+                .map(|session| (*node, session))
+        })
+    }
+
+    /// The host signed for a shard.
+    pub(super) fn kept(&mut self, node: NodeId, len: ByteCount) {
+        if let Some(host) = self.hosts.get_mut(&node) {
+            host.kept = host.kept.saturating_add(len);
+        }
+    }
+
+    /// The host asks for patience, or its connection is failing.
+    pub(super) fn wait(&mut self, node: NodeId, pause: Span, now: Timestamp) {
+        if let Some(session) = self.hosts.get_mut(&node).and_then(|host| host.session.as_mut()) {
+            session.busy_until = session.busy_until.max(now.after(pause.clamp(BUSY_MIN, BUSY_MAX)));
+        }
+    }
+
+    /// The host refused a shard or a segment: what that means for the next ones.
+    pub(super) fn refused(&mut self, node: NodeId, reason: OfferRefusal, cx: &mut Context<'_>) {
+        let Some(host) = self.hosts.get_mut(&node) else {
+            return;
+        };
+        let long = cx.later(cx.rules.owner.full_retry);
+        let short = cx.later(cx.rules.owner.retry);
+        self.version += 1;
+        match reason {
+            OfferRefusal::Full => {
+                // By its books nothing is left: ask for more once, then leave it alone for a while.
+                if let Some(lease) = host.lease {
+                    host.kept = host.kept.max(lease.bytes);
+                }
+                cx.out.report(Event::HostFull { node });
+            }
+            OfferRefusal::NoLease => {
+                host.lease = None;
+                host.ask_not_before = short;
+                cx.out.push(Effect::Forget(RecordKey::Held(self.archive, node)));
+                cx.out.report(Event::OfferRefused { node, reason });
+            }
+            OfferRefusal::NotBelieved
+            | OfferRefusal::StripeAlreadyHere
+            | OfferRefusal::NotAllowed
+            | OfferRefusal::Damaged
+            | OfferRefusal::Version => cx.out.report(Event::OfferRefused { node, reason }),
+        }
+        let Some(session) = &mut host.session else { return };
+        match reason {
+            OfferRefusal::Full | OfferRefusal::NotAllowed | OfferRefusal::Version => {
+                session.unable_until = Some(long)
+            }
+            OfferRefusal::NoLease => session.unable_until = Some(short),
+            OfferRefusal::NotBelieved => {
+                session.journal = None;
+                session.segments = Chore::Due {
+                    not_before: short,
+                    has_failed: false,
+                };
+            }
+            OfferRefusal::StripeAlreadyHere => session.inventory = Chore::NOW,
+            OfferRefusal::Damaged => {}
+        }
+    }
+
+    /// Asks for leases, sends segments, compares inventories: whatever is due. Says whether a host has become able again.
+    pub(super) fn step(
+        &mut self,
+        journal: JournalPosition,
+        transfers: &Transfers,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let mut is_able_again = false;
+        let (mut sending_count, mut comparing_count) = (self.sending_count(), self.comparing_count());
+        for (node, host) in &mut self.hosts {
+            let Some(session) = &mut host.session else {
+                continue;
+            };
+            if session.unable_until.is_some_and(|until| cx.is_due(until)) {
+                session.unable_until = None;
+                if session.inventory == Chore::Done {
+                    session.inventory = Chore::NOW;
+                }
+                is_able_again = true;
+            }
+            if session.segments == Chore::Done && session.journal < Some(journal) {
+                session.segments = Chore::NOW;
+            }
+            let (archive, moving) = (self.archive, transfers.bytes_to(*node));
+            let is_leased = host.lease.is_some_and(|lease| lease.is_valid(cx.now));
+            if is_leased && session.segments.is_due(cx.now) && sending_count < SEGMENT_SENDS_MAX {
+                let op = cx.out.next_op();
+                session.segments = Chore::Running(op);
+                sending_count += 1;
+                cx.out.push(Effect::SendSegments {
+                    op,
+                    archive,
+                    to: *node,
+                });
+            }
+            let is_still = transfers.count_to(*node) == 0;
+            if is_leased && is_still && session.inventory.is_due(cx.now) && comparing_count < COMPARISONS_MAX
+            {
+                let op = cx.out.next_op();
+                session.inventory = Chore::Running(op);
+                comparing_count += 1;
+                cx.out.push(Effect::CompareInventory {
+                    op,
+                    archive,
+                    node: *node,
+                });
+            }
+            if host.asking.is_none() && cx.is_due(host.ask_not_before) {
+                let used = host.kept.saturating_add(moving);
+                let may_grow = host.may_grow(cx.now);
+                if let Some(bytes) = ask(host.lease.as_ref(), used, may_grow, cx.now, &cx.rules.lease) {
+                    let op = cx.out.next_op();
+                    host.asking = Some((op, bytes));
+                    cx.out.push(Effect::AskLease {
+                        op,
+                        node: *node,
+                        archive,
+                        bytes,
+                    });
+                }
+            }
+        }
+        assert!(sending_count <= SEGMENT_SENDS_MAX && comparing_count <= COMPARISONS_MAX);
+        self.version += u64::from(is_able_again);
+        is_able_again
+    }
+
+    pub(super) fn alarm(&self, alarm: &mut Alarm) {
+        for host in self.hosts.values() {
+            let Some(session) = &host.session else { continue };
+            for at in [host.ask_not_before, host.grow_not_before, session.busy_until] {
+                alarm.set(at);
+            }
+            if let Some(at) = session.unable_until {
+                alarm.set(at);
+            }
+            if let Some(lease) = host.lease {
+                alarm.set(lease.renew_at());
+            }
+            for chore in [session.segments, session.inventory] {
+                if let Chore::Due { not_before, .. } = chore {
+                    alarm.set(not_before);
+                }
+            }
+        }
+    }
+
+    /// Hosts that could take a shard of this length now or as soon as their lease has grown.
+    pub(super) fn takers(
+        &self,
+        (len, purpose): (ByteCount, Purpose),
+        circle: &Circle,
+        transfers: &Transfers,
+        now: Timestamp,
+    ) -> Vec<Taker> {
+        let taker = |(node, host): (&NodeId, &Host)| {
+            let session = host.session.as_ref()?;
+            let is_leased = host.lease.is_some_and(|lease| lease.is_valid(now));
+            let room = host.room(transfers.bytes_to(*node), purpose);
+            let is_able = is_leased && session.unable_until.is_none() && (room >= len || host.may_grow(now));
+            is_able.then(|| Taker {
+                node: *node,
+                domain: circle.domain_of(*node),
+                room,
+            })
+        };
+        self.hosts.iter().filter_map(taker).collect()
+    }
+
+    /// Whether a shard can be sent to a host at this very moment.
+    pub(super) fn is_ready(
+        &self,
+        node: NodeId,
+        (len, purpose): (ByteCount, Purpose),
+        journal: JournalPosition,
+        transfers: &Transfers,
+        now: Timestamp,
+    ) -> bool {
+        let Some(host) = self.hosts.get(&node) else {
+            return false;
+        };
+        let Some(session) = &host.session else {
+            return false;
+        };
+        now >= session.busy_until
+            && session.journal >= Some(journal)
+            && !session.inventory.is_open()
+            && host.lease.is_some_and(|lease| lease.is_valid(now))
+            && host.room(transfers.bytes_to(node), purpose) >= len
+            && transfers.has_slot_to(node)
+    }
+
+    /// Failure domains of the hosts that a new stripe may count on: leased, here or away within the grace, and with room for a
+    /// shard of this length; `None` as length: whatever their room.
+    pub(super) fn domains_counted(
+        &self,
+        wanted: Option<(ByteCount, Purpose)>,
+        circle: &Circle,
+        transfers: &Transfers,
+        cx: &Context<'_>,
+    ) -> BTreeSet<Domain> {
+        let counts = |(node, host): (&NodeId, &Host)| {
+            let member = circle.get(*node)?;
+            let has_room = wanted.is_none_or(|(len, purpose)| {
+                let is_able = host.session.is_none_or(|session| session.unable_until.is_none());
+                is_able && (host.may_grow(cx.now) || host.room(transfers.bytes_to(*node), purpose) >= len)
+            });
+            let counts =
+                host.lease.is_some() && has_room && member.presence.counts(cx.now, &cx.rules.presence);
+            counts.then_some(member.domain)
+        };
+        self.hosts.iter().filter_map(counts).collect()
+    }
+
+    /// Failure domains of all members that ever granted a lease.
+    pub(super) fn domains_leased(&self, circle: &Circle) -> BTreeSet<Domain> {
+        self.hosts
+            .iter()
+            .filter(|(_, host)| host.lease.is_some())
+            .filter_map(|(node, _)| circle.get(*node).map(|member| member.domain))
+            .collect()
+    }
+
+    /// Whether any host is here and leased.
+    pub(super) fn some_are_here(&self, now: Timestamp) -> bool {
+        self.hosts
+            .values()
+            .any(|host| host.session.is_some() && host.lease.is_some_and(|lease| lease.is_valid(now)))
+    }
+
+    /// Whether this host's first lease is being asked for.
+    pub(super) fn is_asking_first(&self, node: NodeId) -> bool {
+        self.hosts
+            .get(&node)
+            .is_some_and(|host| host.lease.is_none() && host.asking.is_some())
+    }
+
+    /// Whether nothing is expected soon of any connected host, beside shards.
+    pub(super) fn are_idle(&self, now: Timestamp) -> bool {
+        self.hosts.values().all(|host| {
+            let is_leased = host.lease.is_some_and(|lease| lease.is_valid(now));
+            let has_open_chores = host
+                .session
+                .is_some_and(|session| session.segments.is_open() || session.inventory.is_open());
+            host.asking.is_none() && !(is_leased && has_open_chores)
+        })
+    }
+
+    /// Whether some connected host could take another shard and has none on its way.
+    pub(super) fn some_are_unused(&self, transfers: &Transfers, now: Timestamp) -> bool {
+        self.hosts.iter().any(|(node, host)| {
+            let is_able = host.session.is_some_and(|session| {
+                session.unable_until.is_none() && now >= session.busy_until && !session.inventory.is_open()
+            });
+            is_able && transfers.count_to(*node) == 0 && host.lease.is_some_and(|lease| lease.is_valid(now))
+        })
+    }
+
+    pub(super) fn asking_count(&self) -> usize {
+        self.hosts.values().filter(|host| host.asking.is_some()).count()
+    }
+
+    pub(super) fn sending_count(&self) -> usize {
+        self.running_count(|session| session.segments)
+    }
+
+    pub(super) fn comparing_count(&self) -> usize {
+        self.running_count(|session| session.inventory)
+    }
+
+    fn running_count(&self, chore: impl Fn(&Session) -> Chore) -> usize {
+        let sessions = self.hosts.values().filter_map(|host| host.session.as_ref());
+        sessions
+            .filter(|session| matches!(chore(session), Chore::Running(_)))
+            .count()
+    }
+
+    /// A host's lease, what it keeps, and whether it can be talked to.
+    pub(super) fn view(&self, node: NodeId) -> Option<(HeldLease, ByteCount)> {
+        let host = self.hosts.get(&node)?;
+        Some((host.lease?, host.kept))
+    }
+}
