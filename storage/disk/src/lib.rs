@@ -6,6 +6,7 @@
 //! journals: a damaged one is thrown away and built again.
 
 pub mod atomic;
+pub mod catalogue;
 pub mod file_cache;
 pub mod home;
 pub mod index;
