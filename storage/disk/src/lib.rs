@@ -15,6 +15,7 @@ pub mod records;
 pub mod source;
 pub mod staging;
 pub mod target;
+pub mod vault;
 
 pub use atomic::FileError;
 pub use index::IndexError;
