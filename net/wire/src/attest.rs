@@ -7,7 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
-use nuthatch_format::codec::{self, Canonical, DecodeError};
+use nuthatch_format::codec::{self, Canonical, DecodeError, Suite, Version};
 use nuthatch_format::signed::{Context, KeyPair, SignatureError, Signed};
 
 /// The body of a signed object.
@@ -20,6 +20,31 @@ pub trait Attested: Canonical {
 
     /// The Ed25519 public key that must have signed it.
     fn signer(&self) -> &[u8; 32];
+}
+
+/// What is signed: the version and suite that the body is written in, and the body.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct Versioned<T> {
+    #[n(0)]
+    version: Version,
+    #[n(1)]
+    suite: Suite,
+    #[n(2)]
+    body: T,
+}
+
+/// Bytes that version and suite add to a body.
+pub(crate) const VERSIONED_LEN: usize = 16;
+
+impl<T: Canonical> Canonical for Versioned<T> {
+    const WHAT: &'static str = T::WHAT;
+    const LEN_MAX: usize = T::LEN_MAX + VERSIONED_LEN;
+    const VERSIONED: bool = true;
+
+    fn check(&self) -> Result<(), &'static str> {
+        self.body.check()
+    }
 }
 
 /// A signed object in its exact bytes, not believed yet.
@@ -48,15 +73,25 @@ impl<T: Attested> Attestation<T> {
         if key.public() != *body.signer() {
             return Err(AttestError::OtherSigner);
         }
+        let versioned = Versioned {
+            version: Version,
+            suite: Suite,
+            body,
+        };
+        let mut bytes = Vec::new();
+        match minicbor::encode(&versioned, &mut bytes) {
+            Ok(()) => (),
+            Err(error) => unreachable!("writing to memory cannot fail: {error}"),
+        }
         Ok(Self {
-            signed: key.sign(T::CONTEXT, body.scope(), codec::encode(body)),
+            signed: key.sign(T::CONTEXT, body.scope(), bytes),
             body: PhantomData,
         })
     }
 
     /// The body, after its signature by the signer that it names has been checked.
     pub fn open(&self) -> Result<T, AttestError> {
-        let body: T = codec::decode(&self.signed.body)?;
+        let Versioned { body, .. } = codec::decode::<Versioned<T>>(&self.signed.body)?;
         self.signed.verify(body.signer(), T::CONTEXT, body.scope())?;
         Ok(body)
     }
@@ -118,7 +153,7 @@ impl<'b, C, T: Attested> Decode<'b, C> for Attestation<T> {
     fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
         let at = d.position();
         let signed = Signed::decode(d, ctx)?;
-        if signed.body.len() > T::LEN_MAX {
+        if signed.body.len() > Versioned::<T>::LEN_MAX {
             return Err(decode::Error::message(format!("{} over {} bytes", T::WHAT, T::LEN_MAX)).at(at));
         }
         Ok(Self {

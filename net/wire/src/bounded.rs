@@ -285,7 +285,7 @@ pub(crate) mod len_max {
 
     /// A signed object with a body of at most this length.
     pub(crate) const fn signed(body: usize) -> usize {
-        map(2, bytes(body) + bytes(64))
+        map(2, bytes(body + crate::attest::VERSIONED_LEN) + bytes(64))
     }
 }
 

@@ -7,7 +7,9 @@
 use minicbor::{Decode, Encode};
 use nuthatch_erasure::ShardIndex;
 use nuthatch_format::codec::{self, Canonical, DecodeError};
+use nuthatch_format::label::SIGNED_LABEL_LEN_MAX;
 use nuthatch_format::signed::Signed;
+use nuthatch_format::slice::{self, SLICE_LEN_MAX};
 use nuthatch_format::{ArchiveId, LabelId, LineId, Span};
 
 use crate::attest::Attestation;
@@ -17,21 +19,8 @@ use crate::receipt::{Receipt, SegmentReceipt};
 mod credit;
 pub use credit::{CREDIT_MAX, Credit, CreditError};
 
-/// Bytes of a shard that one data frame carries at most. Ranges start at multiples of it, but for the first one of a transfer.
-pub const RANGE_LEN_MAX: u32 = 256 * 1024;
-
-/// Bytes in which shards are verified: a transfer resumes at a multiple of it.
-pub const GROUP_LEN: u32 = 16 * 1024;
-
-/// Hash-tree nodes (64 bytes each) beside the groups of one range: those among the groups, and both edges' paths to the root of the
-/// largest shard that a 64-bit length allows.
-const SLICE_NODES_MAX: usize = (RANGE_LEN_MAX / GROUP_LEN) as usize + 2 * (64 - 14);
-
-/// Longest verified slice, in bytes: a range and the hashes that tie it to the shard's.
-pub const SLICE_LEN_MAX: usize = RANGE_LEN_MAX as usize + 64 * SLICE_NODES_MAX + 8;
-
-/// Longest signed label, in bytes: 255 shard hashes and what stands around them.
-pub const LABEL_LEN_MAX: usize = 12 * 1024;
+/// Bytes of a shard that one data frame carries at most.
+pub const RANGE_LEN_MAX: u64 = slice::SLICE_RANGE;
 
 /// Longest signed segment, in bytes.
 pub const SEGMENT_LEN_MAX: usize = Signed::LEN_MAX;
@@ -43,28 +32,20 @@ pub const FRAME_LEN_MAX: usize =
 /// Bytes of a frame's length prefix.
 pub const PREFIX_LEN: usize = 4;
 
-const _: () = assert!(RANGE_LEN_MAX.is_multiple_of(GROUP_LEN));
+/// A frame's variant and the map of its one field.
+const AROUND: usize = len_max::HEADER + len_max::NUMBER;
+const _: () =
+    assert!(FRAME_LEN_MAX >= AROUND + len_max::map(3, 2 * len_max::NUMBER + len_max::bytes(SLICE_LEN_MAX)));
 const _: () = assert!(
-    FRAME_LEN_MAX
-        >= len_max::HEADER
-            + len_max::NUMBER
-            + len_max::map(3, 2 * len_max::NUMBER + len_max::bytes(SLICE_LEN_MAX))
+    FRAME_LEN_MAX >= AROUND + len_max::map(2, len_max::NUMBER + len_max::bytes(SIGNED_LABEL_LEN_MAX))
 );
-const _: () = assert!(
-    FRAME_LEN_MAX
-        >= len_max::HEADER
-            + len_max::NUMBER
-            + len_max::map(2, len_max::NUMBER + len_max::bytes(LABEL_LEN_MAX))
-);
-const _: () = assert!(LABEL_LEN_MAX >= 255 * len_max::ID + 1024);
-const _: () = assert!(
-    FRAME_LEN_MAX <= u32::MAX as usize
-        && SLICE_LEN_MAX as u64 <= CREDIT_MAX
-        && SEGMENT_LEN_MAX as u64 <= CREDIT_MAX
-);
+const _: () = assert!(FRAME_LEN_MAX >= AROUND + len_max::signed(Receipt::LEN_MAX));
+const _: () = assert!(FRAME_LEN_MAX >= AROUND + len_max::map(6, 2 * len_max::ID + 4 * len_max::NUMBER));
+const _: () = assert!(RANGE_LEN_MAX <= u32::MAX as u64 && FRAME_LEN_MAX <= u32::MAX as usize);
+const _: () = assert!(SLICE_LEN_MAX as u64 <= CREDIT_MAX && SEGMENT_LEN_MAX as u64 <= CREDIT_MAX);
 
 /// A stripe's label in its exact signed bytes.
-pub type LabelBytes = Opaque<LABEL_LEN_MAX>;
+pub type LabelBytes = Opaque<SIGNED_LABEL_LEN_MAX>;
 
 /// A journal segment in its exact signed bytes.
 pub type SegmentBytes = Opaque<SEGMENT_LEN_MAX>;
@@ -145,10 +126,10 @@ pub struct GetRange {
     /// Which shard of the stripe.
     #[cbor(n(2), with = "shard_index")]
     pub index: ShardIndex,
-    /// First byte; a multiple of [`GROUP_LEN`].
+    /// First byte; a multiple of [`slice::GROUP_LEN`].
     #[n(3)]
     pub offset: u64,
-    /// Bytes; a multiple of [`GROUP_LEN`], or up to the end of the shard.
+    /// Bytes; a multiple of [`slice::GROUP_LEN`], or up to the end of the shard.
     #[n(4)]
     pub len: u64,
     /// Payload that may come at once, in bytes.
@@ -187,7 +168,7 @@ pub struct GetSegments {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Accept {
-    /// Bytes of the shard that are here and verified, a multiple of [`GROUP_LEN`] or the whole length: go on behind them. 0 for segments.
+    /// Bytes of the shard that are here and verified, a multiple of [`slice::GROUP_LEN`] or the whole length: go on behind them. 0 for segments.
     #[n(0)]
     pub resume_from: u64,
     /// Payload that may come at once, in bytes.
@@ -208,10 +189,10 @@ pub struct Busy {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Data {
-    /// First byte of the range; a multiple of [`GROUP_LEN`].
+    /// First byte of the range; a multiple of [`slice::GROUP_LEN`].
     #[n(0)]
     pub offset: u64,
-    /// Bytes of the range, `1..=RANGE_LEN_MAX`; a multiple of [`GROUP_LEN`], or up to the end of the shard.
+    /// Bytes of the range, `1..=RANGE_LEN_MAX`; a multiple of [`slice::GROUP_LEN`], or up to the end of the shard.
     #[n(1)]
     pub len: u32,
     /// The verified slice of that range.

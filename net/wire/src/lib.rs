@@ -9,6 +9,8 @@
 pub mod attest;
 pub mod bounded;
 pub mod bulk;
+pub mod challenge;
+pub mod claim;
 pub mod inventory;
 pub mod lease;
 pub mod membership;

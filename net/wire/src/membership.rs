@@ -6,7 +6,18 @@
 mod addresses;
 mod charter;
 mod invitation;
+mod join;
+mod line;
+mod roster;
 
 pub use addresses::{ADDRESS_LEN_MAX, ADDRESSES_MAX, Address, NodeAddresses};
 pub use charter::{ADMINS_MAX, Charter, NAME_LEN_MAX, Name, Removal};
 pub use invitation::{Admission, InvitationCert, JoinProof};
+pub use join::{Admit, JoinFacts, JoinRefusal, JoinReply, JoinRequest, Petition, WaitReason};
+pub use line::{
+    INVITATION_ADDRESSES_MAX, INVITATION_LINE_LEN_MAX, Invitation, InviteError, InviteTerms, ParseLineError,
+};
+pub use roster::{
+    ADMISSIONS_MAX, CIRCLE_MEMBERS_MAX, Changes, ItemError, REMOVALS_MAX, ROSTER_ITEMS_MAX, Roster,
+    STATEMENTS_PER_ARCHIVE_MAX, Standing,
+};

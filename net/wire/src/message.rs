@@ -5,6 +5,7 @@
 
 use minicbor::{Decode, Encode};
 use nuthatch_format::codec::Canonical;
+use nuthatch_format::statement::STATEMENT_LEN_MAX;
 use nuthatch_format::{ArchiveId, ByteCount, CircleId, LabelId, NodeId, Span, StatementId, Timestamp};
 
 use crate::attest::{Attestation, Digest};
@@ -24,13 +25,11 @@ pub const INTRODUCTIONS_MAX: usize = 128;
 pub const LABELS_PER_QUESTION_MAX: usize = 256;
 /// Statements in one page or one message.
 pub const STATEMENTS_PER_PAGE_MAX: usize = 256;
-/// Longest statement, in bytes.
-pub const STATEMENT_LEN_MAX: usize = 64 * 1024;
 /// Roster items in one page or one message.
 pub const ROSTER_ITEMS_PER_PAGE_MAX: usize = 128;
 
 /// Longest roster item, in bytes.
-pub const ROSTER_ITEM_LEN_MAX: usize = 4096;
+pub const ROSTER_ITEM_LEN_MAX: usize = len_max::HEADER + len_max::NUMBER + len_max::bytes(STATEMENT_LEN_MAX);
 
 const _: () = assert!(len_max::list(LINES_MAX, len_max::signed(SegmentReceipt::LEN_MAX)) <= PAGE_LEN_MAX);
 const _: () = assert!(len_max::list(INTRODUCTIONS_MAX, INTRODUCTION_LEN_MAX) <= PAGE_LEN_MAX);
@@ -41,7 +40,7 @@ const _: () = assert!(len_max::signed(Charter::LEN_MAX) + len_max::HEADER <= ROS
 const _: () = assert!(len_max::signed(Admission::LEN_MAX) + len_max::HEADER <= ROSTER_ITEM_LEN_MAX);
 const _: () = assert!(len_max::signed(Removal::LEN_MAX) + len_max::HEADER <= ROSTER_ITEM_LEN_MAX);
 const _: () = assert!(len_max::signed(NodeAddresses::LEN_MAX) + len_max::HEADER <= ROSTER_ITEM_LEN_MAX);
-const _: () = assert!(CertificateBytes::MAX + 2 * len_max::HEADER <= ROSTER_ITEM_LEN_MAX);
+const _: () = assert!(ROSTER_ITEM_LEN_MAX <= PAGE_LEN_MAX);
 
 const INTRODUCTION_LEN_MAX: usize = len_max::map(2, len_max::ID + len_max::signed(NodeAddresses::LEN_MAX));
 
@@ -223,7 +222,7 @@ pub enum RosterItem {
     Addresses(#[n(0)] Attestation<NodeAddresses>),
     /// An archive's word on one of its devices: certified, or revoked.
     #[n(4)]
-    Statement(#[n(0)] CertificateBytes),
+    Statement(#[n(0)] StatementBytes),
 }
 
 impl Canonical for RosterItem {

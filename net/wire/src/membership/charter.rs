@@ -39,6 +39,9 @@ pub struct Charter {
 }
 
 /// Takes a node out of the circle. Beats every admission by an invitation of this or an earlier epoch.
+///
+/// Removing an admin also drops those who came by its invitations, since it may have signed them after it was lost; removing any other
+/// node drops nobody whom it admitted.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Removal {

@@ -1,0 +1,291 @@
+//! Who is a member, as a function of verified items; and which items nobody had the right to say, so that they are dropped.
+//!
+//! The rules, in the order in which they are applied:
+//! 1. The charter with the highest epoch is in force. Its admins may invite, decide and remove, until the circle's key removes them.
+//! 2. A removal by the circle's key counts for anybody, one by an admin for anybody but an admin.
+//! 3. An admission counts when an admin invited and a node that is or was vouched for admitted. Rounds outward from the admins: in each,
+//!    the earliest admissions take the invitation's uses that are left, and whoever comes later waits. An admin's approval takes no use.
+//! 4. A removal beats the admissions by invitations of its epoch and before.
+//! 5. An archive belongs to the circle when a node that is a member by itself says that it is of that archive, and the archive's
+//!    certificate says the same. Its other certified nodes are members then, but for those that were removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nuthatch_format::statement::{Statement, StatementSet};
+use nuthatch_format::{ArchiveId, CircleId, NodeId};
+
+use super::item::{Admitted, Fact, Known};
+use super::{ADMISSIONS_MAX, CIRCLE_MEMBERS_MAX, REMOVALS_MAX, STATEMENTS_PER_ARCHIVE_MAX, Standing};
+use crate::attest::Digest;
+use crate::membership::addresses::NodeAddresses;
+use crate::membership::charter::{Charter, Removal};
+
+type Items = BTreeMap<Digest, Known>;
+
+/// What follows from a roster's items.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Members {
+    pub(super) charter: Option<Charter>,
+    pub(super) standings: BTreeMap<NodeId, Standing>,
+    pub(super) waiting: BTreeSet<NodeId>,
+    /// The latest epoch in which each was removed.
+    pub(super) removals: BTreeMap<NodeId, u32>,
+    /// How many nodes took a use of each invitation.
+    pub(super) uses: BTreeMap<[u8; 32], usize>,
+    pub(super) addresses: BTreeMap<NodeId, NodeAddresses>,
+    pub(super) archives: BTreeMap<ArchiveId, StatementSet>,
+    pub(super) names: BTreeMap<NodeId, String>,
+}
+
+impl Members {
+    /// Applies the rules, and drops the items that they give no weight.
+    pub(super) fn of(circle: CircleId, items: &mut Items) -> Self {
+        let mut members = Self::default();
+        let mut kept = BTreeSet::new();
+        let Some(charter) = charter_in_force(items, &mut kept) else {
+            items.clear();
+            return members;
+        };
+        members.removals = removals(items, circle, &charter, &mut kept);
+        let admins = charter.admins.iter().copied();
+        let admins: BTreeSet<NodeId> = admins
+            .filter(|admin| {
+                members
+                    .removals
+                    .get(admin)
+                    .is_none_or(|epoch| *epoch < charter.epoch)
+            })
+            .collect();
+        members.stand_by_themselves(items, &charter, &admins, &mut kept);
+        members.take_addresses(items);
+        members.stand_by_archives(items, &mut kept);
+        members.keep_addresses(items, &mut kept);
+        members.waiting = members
+            .waiting
+            .iter()
+            .filter(|node| !members.standings.contains_key(*node))
+            .copied()
+            .collect();
+        members.charter = Some(charter);
+        items.retain(|digest, _| kept.contains(digest));
+        members
+    }
+
+    /// Rules 3 and 4.
+    fn stand_by_themselves(
+        &mut self,
+        items: &Items,
+        charter: &Charter,
+        admins: &BTreeSet<NodeId>,
+        kept: &mut BTreeSet<Digest>,
+    ) {
+        let mut open = admissions(items, charter, admins);
+        let mut vouched: BTreeMap<NodeId, u32> = admins.iter().map(|admin| (*admin, charter.epoch)).collect();
+        let mut takers: BTreeMap<[u8; 32], BTreeSet<NodeId>> = BTreeMap::new();
+        loop {
+            let (round, later): (Vec<_>, Vec<_>) = open
+                .into_iter()
+                .partition(|(_, admitted)| vouched.contains_key(&admitted.admitted_by));
+            open = later;
+            if round.is_empty() {
+                break;
+            }
+            for (digest, admitted) in round {
+                kept.insert(digest);
+                self.names
+                    .insert(admitted.node, admitted.name.as_str().to_owned());
+                let takers = takers.entry(admitted.invite_public).or_default();
+                let known = vouched.contains_key(&admitted.node);
+                let has_room = known || vouched.len() < CIRCLE_MEMBERS_MAX;
+                let counts = admitted.approved
+                    || takers.contains(&admitted.node)
+                    || takers.len() < usize::try_from(admitted.uses).unwrap_or(usize::MAX);
+                if !(counts && has_room) {
+                    self.waiting.insert(admitted.node);
+                    continue;
+                }
+                if !admitted.approved {
+                    takers.insert(admitted.node);
+                }
+                let epoch = vouched.entry(admitted.node).or_insert(admitted.epoch);
+                *epoch = (*epoch).max(admitted.epoch);
+            }
+        }
+        self.uses = takers
+            .into_iter()
+            .map(|(invitation, nodes)| (invitation, nodes.len()))
+            .collect();
+        for (node, epoch) in vouched {
+            if admins.contains(&node) {
+                self.standings.insert(node, Standing::Admin);
+            } else if self.removals.get(&node).is_none_or(|removed| *removed < epoch) {
+                self.standings.insert(node, Standing::Admitted);
+            }
+        }
+    }
+
+    /// The newest words of each node on where it is.
+    fn take_addresses(&mut self, items: &Items) {
+        for known in items.values() {
+            if let Fact::Addresses(addresses) = known.fact() {
+                let newest = self
+                    .addresses
+                    .entry(addresses.node)
+                    .or_insert_with(|| addresses.clone());
+                // Equal times: the item with the greater digest, as items come in that order.
+                if newest.at <= addresses.at {
+                    *newest = addresses.clone();
+                }
+            }
+        }
+    }
+
+    /// Rule 5.
+    fn stand_by_archives(&mut self, items: &Items, kept: &mut BTreeSet<Digest>) {
+        let claims: Vec<(NodeId, ArchiveId)> = self
+            .addresses
+            .values()
+            .filter(|addresses| self.standings.contains_key(&addresses.node))
+            .filter_map(|addresses| Some((addresses.node, addresses.archive?)))
+            .collect();
+        let claimed: BTreeSet<ArchiveId> = claims.iter().map(|(_, archive)| *archive).collect();
+        let sets = statements(items, &claimed, kept);
+        for (node, archive) in claims {
+            if let Some(set) = sets
+                .get(&archive)
+                .filter(|set| set.certificate_of_node(&node).is_some())
+            {
+                self.archives.entry(archive).or_insert_with(|| set.clone());
+            }
+        }
+        for (archive, set) in &self.archives {
+            for certificate in set.certificates() {
+                if !self.removals.contains_key(&certificate.node) {
+                    self.standings
+                        .entry(certificate.node)
+                        .or_insert(Standing::OfArchive(*archive));
+                    self.names
+                        .entry(certificate.node)
+                        .or_insert_with(|| certificate.name.clone());
+                }
+            }
+        }
+    }
+
+    /// Keeps one record of each member, and none of others.
+    fn keep_addresses(&mut self, items: &Items, kept: &mut BTreeSet<Digest>) {
+        self.addresses.retain(|node, _| self.standings.contains_key(node));
+        for (digest, known) in items {
+            if let Fact::Addresses(addresses) = known.fact()
+                && self.addresses.get(&addresses.node) == Some(addresses)
+            {
+                kept.insert(*digest);
+            }
+        }
+    }
+}
+
+/// Rule 1. Of two charters of one epoch the one with the greater digest, on every node.
+fn charter_in_force(items: &Items, kept: &mut BTreeSet<Digest>) -> Option<Charter> {
+    let charters = items.iter().filter_map(|(digest, known)| match known.fact() {
+        Fact::Charter(charter) => Some((charter.epoch, *digest, charter)),
+        Fact::Admission(_) | Fact::Removal(_) | Fact::Addresses(_) | Fact::Statement(_) => None,
+    });
+    let (_, digest, charter) = charters.max_by_key(|(epoch, digest, _)| (*epoch, *digest))?;
+    kept.insert(digest);
+    Some(charter.clone())
+}
+
+/// Rule 2: the latest removal of each node.
+fn removals(
+    items: &Items,
+    circle: CircleId,
+    charter: &Charter,
+    kept: &mut BTreeSet<Digest>,
+) -> BTreeMap<NodeId, u32> {
+    let all: Vec<(Digest, &Removal)> = items
+        .iter()
+        .filter_map(|(digest, known)| match known.fact() {
+            Fact::Removal(removal) => Some((*digest, removal)),
+            Fact::Charter(_) | Fact::Admission(_) | Fact::Addresses(_) | Fact::Statement(_) => None,
+        })
+        .filter(|(_, removal)| removal.epoch <= charter.epoch)
+        .collect();
+    let by_circle = |removal: &Removal| *removal.removed_by == *circle.as_bytes();
+    let removed_admin = |admin: &NodeId| {
+        all.iter().any(|(_, removal)| {
+            by_circle(removal) && removal.node == *admin && removal.epoch == charter.epoch
+        })
+    };
+    let by_admin = |removal: &Removal| {
+        NodeId::from_slice(removal.removed_by.as_slice())
+            .is_some_and(|admin| charter.admins.contains(&admin) && !removed_admin(&admin))
+    };
+    let mut latest: BTreeMap<NodeId, (u32, Digest)> = BTreeMap::new();
+    for (digest, removal) in &all {
+        if by_circle(removal) || (by_admin(removal) && !charter.admins.contains(&removal.node)) {
+            let newest = latest.entry(removal.node).or_insert((removal.epoch, *digest));
+            *newest = (*newest).max((removal.epoch, *digest));
+        }
+    }
+    latest
+        .into_iter()
+        .take(REMOVALS_MAX)
+        .map(|(node, (epoch, digest))| {
+            kept.insert(digest);
+            (node, epoch)
+        })
+        .collect()
+}
+
+/// The admissions that an admin's invitation stands behind, earliest first, one of each node by each member.
+fn admissions(items: &Items, charter: &Charter, admins: &BTreeSet<NodeId>) -> Vec<(Digest, Admitted)> {
+    let mut all: Vec<(Digest, Admitted)> = items
+        .iter()
+        .filter_map(|(digest, known)| match known.fact() {
+            Fact::Admission(admitted) => Some((*digest, admitted.clone())),
+            Fact::Charter(_) | Fact::Removal(_) | Fact::Addresses(_) | Fact::Statement(_) => None,
+        })
+        .filter(|(_, admitted)| admins.contains(&admitted.inviter) && admitted.epoch <= charter.epoch)
+        .filter(|(_, admitted)| !admitted.approved || admins.contains(&admitted.admitted_by))
+        .collect();
+    all.sort_by_key(|(digest, admitted)| (admitted.admitted_at, *digest));
+    let mut seen = BTreeSet::new();
+    all.retain(|(_, admitted)| {
+        seen.insert((
+            admitted.invite_public,
+            admitted.node,
+            admitted.admitted_by,
+            admitted.approved,
+        ))
+    });
+    all.truncate(ADMISSIONS_MAX);
+    all
+}
+
+/// What the archives that members claim say of their devices. Revocations first, then the newest, so that none is crowded out.
+fn statements(
+    items: &Items,
+    claimed: &BTreeSet<ArchiveId>,
+    kept: &mut BTreeSet<Digest>,
+) -> BTreeMap<ArchiveId, StatementSet> {
+    let mut found = Vec::new();
+    for (digest, known) in items {
+        if let Fact::Statement(statement) = known.fact()
+            && claimed.contains(&statement.archive())
+        {
+            let revokes = matches!(statement.unverified(), Statement::Revoked { .. });
+            found.push((!revokes, std::cmp::Reverse(statement.time()), *digest, statement));
+        }
+    }
+    found.sort_by_key(|(certifies, newest, digest, _)| (*certifies, *newest, *digest));
+    let mut sets: BTreeMap<ArchiveId, StatementSet> = BTreeMap::new();
+    for (_, _, digest, statement) in found {
+        let archive = statement.archive();
+        let set = sets.entry(archive).or_insert_with(|| StatementSet::new(archive));
+        if set.all().count() < STATEMENTS_PER_ARCHIVE_MAX && set.insert(statement.clone()).is_ok() {
+            kept.insert(digest);
+        }
+    }
+    sets
+}
