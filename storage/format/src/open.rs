@@ -28,7 +28,7 @@ pub enum DirectoryError {
     #[error(transparent)]
     Header(DecodeError),
     /// The pack was sealed with the writer keys of another epoch.
-    #[error("the pack is of epoch {found:?}, these keys are of {expected:?}")]
+    #[error("the pack is of epoch {}, these keys are of {}", found.0, expected.0)]
     Epoch {
         /// Epoch of the keys.
         expected: Epoch,
@@ -94,7 +94,7 @@ pub fn open_directory(pack: &[u8], keys: &WriterKeys) -> Result<(PackHeader, Pac
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PackKeyError {
     /// The pack was sealed with the writer keys of another epoch.
-    #[error("the pack is of epoch {found:?}, these keys are of {expected:?}")]
+    #[error("the pack is of epoch {}, these keys are of {}", found.0, expected.0)]
     Epoch {
         /// Epoch of the keys.
         expected: Epoch,

@@ -237,6 +237,76 @@ fn a_false_claim_about_a_chunk_shows_when_it_is_hashed() {
     assert_ne!(writer.chunk_id(&plain), writer.chunk_id(b"claimed"));
 }
 
+/// The sample pack with another tail, sealed by somebody with the keys: directory plaintext and locator as given.
+fn with_tail(text: &[u8], locator: &[u8]) -> Result<(PackHeader, PackDirectory), DirectoryError> {
+    let writer = keys(1).writer;
+    let pack = sealed();
+    let at = pack.directory.sections_end();
+    let seal = |object_type, text| {
+        siv::seal(
+            &writer.siv_key,
+            &writer.index_key,
+            object_type,
+            pack.header.as_bytes(),
+            text,
+        )
+    };
+    let mut bytes = pack.bytes[..at].to_vec();
+    bytes.extend(seal(ObjectType::PackDirectory, text));
+    bytes.extend(seal(ObjectType::PackLocator, locator));
+    open_directory(&bytes, &writer)
+}
+
+#[test]
+fn tails_that_lie_are_refused() {
+    let pack = sealed();
+    let at = pack.directory.sections_end() as u32;
+    let encoding = codec::encode(&pack.directory);
+    let honest = [
+        (encoding.len() as u32).to_le_bytes().as_slice(),
+        &encoding,
+        &[0; 10],
+    ]
+    .concat();
+    assert!(with_tail(&honest, &at.to_le_bytes()).is_ok());
+
+    let mut too_long = honest.clone();
+    too_long[..4].copy_from_slice(&(encoding.len() as u32 + 11).to_le_bytes());
+    let mut endless = honest.clone();
+    endless[..4].fill(0xff);
+    let mut cut = honest.clone();
+    cut[..4].copy_from_slice(&(encoding.len() as u32 - 1).to_le_bytes());
+    let mut message_in_padding = honest.clone();
+    *message_in_padding.last_mut().unwrap() = 1;
+    let mut fewer = pack.directory.clone();
+    fewer.sections.pop();
+    let fewer = codec::encode(&fewer);
+    let fewer = [(fewer.len() as u32).to_le_bytes().as_slice(), &fewer].concat();
+    for (what, text, locator) in [
+        (
+            "directory longer than its room",
+            too_long.as_slice(),
+            at.to_le_bytes().as_slice(),
+        ),
+        ("directory of 4 GiB", &endless, &at.to_le_bytes()),
+        ("directory cut", &cut, &at.to_le_bytes()),
+        ("message in the padding", &message_in_padding, &at.to_le_bytes()),
+        ("bytes between sections and directory", &fewer, &at.to_le_bytes()),
+        ("no length", &honest[..3], &at.to_le_bytes()),
+        ("locator behind the pack", &honest, &u32::MAX.to_le_bytes()),
+    ] {
+        let refused = with_tail(text, locator);
+        assert!(
+            matches!(refused, Err(DirectoryError::Directory(_))),
+            "{what}: {refused:?}"
+        );
+    }
+    for wrong in [at - 1, at + 1] {
+        let refused = with_tail(&honest, &wrong.to_le_bytes());
+        assert!(matches!(refused, Err(DirectoryError::Sealed(_))), "{refused:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 

@@ -211,3 +211,11 @@ fn headers_of_other_formats_are_refused_by_name() {
         assert_eq!(reason(at, 1), Err((17, DecodeReason::NotCanonical)));
     }
 }
+
+#[test]
+fn a_kind_has_the_same_number_in_headers_and_in_cbor() {
+    for kind in [PackKind::Data, PackKind::Meta] {
+        assert_eq!(minicbor::to_vec(kind).unwrap(), [kind.number()]);
+        assert_eq!(PackKind::from_number(kind.number()), Some(kind));
+    }
+}
