@@ -22,6 +22,8 @@ use rule::{Judgement, judge_renamed, judge_same_path};
 const FILES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("files");
 /// File system and inode to path.
 const INODES: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("inodes");
+/// Chunk of a list to check sum and its bytes.
+const LISTS: TableDefinition<&[u8; ChunkId::LEN], &[u8]> = TableDefinition::new("lists");
 /// What the rows were made for.
 const SCOPE: TableDefinition<(), &[u8; 32]> = TableDefinition::new("scope");
 
@@ -110,9 +112,11 @@ impl FileCache {
         if !is_same || write.open_table(FILES)?.len()? > FILES_MAX {
             write.delete_table(FILES)?;
             write.delete_table(INODES)?;
+            write.delete_table(LISTS)?;
         }
         write.open_table(FILES)?;
         write.open_table(INODES)?;
+        write.open_table(LISTS)?;
         write.open_table(SCOPE)?.insert((), scope)?;
         write.commit()?;
         Ok((Self { database }, found))
@@ -158,13 +162,38 @@ impl FileCache {
         Ok(write.commit()?)
     }
 
+    /// The bytes of a chunk of a content list, if they are remembered: whoever only writes cannot read it from its pack.
+    pub fn list(&self, chunk: &ChunkId) -> Result<Option<Vec<u8>>, IndexError> {
+        let read = self.database.begin_read()?;
+        let row = read.open_table(LISTS)?.get(chunk.as_bytes())?;
+        Ok(row.and_then(|row| {
+            let (found_sum, bytes) = row.value().split_at_checked(SUM_LEN)?;
+            (found_sum == sum(chunk.as_bytes(), bytes)).then(|| bytes.to_vec())
+        }))
+    }
+
+    /// Remembers chunks of content lists, in one durable commit.
+    pub fn put_lists(&self, lists: &[(ChunkId, Vec<u8>)]) -> Result<(), IndexError> {
+        let write = self.database.begin_write()?;
+        {
+            let mut table = write.open_table(LISTS)?;
+            for (chunk, bytes) in lists {
+                let row = [&sum(chunk.as_bytes(), bytes)[..], bytes].concat();
+                table.insert(chunk.as_bytes(), row.as_slice())?;
+            }
+        }
+        Ok(write.commit()?)
+    }
+
     /// Forgets everything.
     pub fn clear(&self) -> Result<(), IndexError> {
         let write = self.database.begin_write()?;
         write.delete_table(FILES)?;
         write.delete_table(INODES)?;
+        write.delete_table(LISTS)?;
         write.open_table(FILES)?;
         write.open_table(INODES)?;
+        write.open_table(LISTS)?;
         Ok(write.commit()?)
     }
 }

@@ -187,6 +187,16 @@ impl TargetDir {
         })
     }
 
+    /// Whether an earlier restore left an unfinished file for this name.
+    pub fn has_unfinished(&self, name: &[u8]) -> Result<bool, TargetError> {
+        self.check_name(name)?;
+        match rustix::fs::statat(&*self.fd, &*temporary_of(name), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(self.error("look at", name, errno)),
+        }
+    }
+
     /// Opens the file that stands under a name, to compare it with what should be there. Links are not followed.
     pub fn open_standing(&self, name: &[u8]) -> Result<TargetFile, TargetError> {
         self.check_name(name)?;

@@ -74,3 +74,24 @@ fn no_flipped_byte_of_a_row_is_believed() {
         assert_eq!(decode_row(b"/a", &good[..at]), None, "cut to {at}");
     }
 }
+
+#[test]
+fn lists_are_remembered_by_chunk_and_bound_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, _) = FileCache::open(&dir.path().join("files.redb"), &[1; 32]).unwrap();
+    let (one, other) = (ChunkId::from_bytes([1; 32]), ChunkId::from_bytes([2; 32]));
+    cache.put_lists(&[(one, vec![7; 100_001])]).unwrap();
+    assert_eq!(cache.list(&one).unwrap(), Some(vec![7; 100_001]));
+    assert_eq!(cache.list(&other).unwrap(), None);
+    let row = [&sum(one.as_bytes(), b"x")[..], b"x"].concat();
+    let write = cache.database.begin_write().unwrap();
+    write
+        .open_table(LISTS)
+        .unwrap()
+        .insert(other.as_bytes(), row.as_slice())
+        .unwrap();
+    write.commit().unwrap();
+    assert_eq!(cache.list(&other).unwrap(), None, "a row of another chunk");
+    cache.clear().unwrap();
+    assert_eq!(cache.list(&one).unwrap(), None);
+}

@@ -408,3 +408,19 @@ fn a_file_appears_only_when_it_is_whole_and_can_be_resumed() {
         [b"a".to_vec(), b"d".to_vec()]
     );
 }
+
+#[test]
+fn what_is_unfinished_is_known_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TargetDir::open_root(dir.path()).unwrap();
+    assert!(!target.has_unfinished(b"a").unwrap());
+    drop(target.create_file(b"a", 10, Beginning::Fresh).unwrap());
+    assert!(target.has_unfinished(b"a").unwrap());
+    assert!(!target.has_unfinished(b"b").unwrap());
+    target
+        .create_file(b"a", 10, Beginning::Resume)
+        .unwrap()
+        .finish(&metadata(0o600))
+        .unwrap();
+    assert!(!target.has_unfinished(b"a").unwrap());
+}
