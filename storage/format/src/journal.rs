@@ -17,7 +17,7 @@ use crate::id::{ArchiveId, DeviceId, LabelId, LineId, SegmentId};
 use crate::units::{Epoch, Timestamp};
 
 pub use chain::{ChainVerdict, LineHead, Link, verify_next};
-pub use entry::{Batch, Entry, JOURNAL_LABEL_LEN_MAX};
+pub use entry::{Batch, Entry};
 pub use segment::{BuildSegmentError, Draft, OpenSegmentError, Opened, Position, SignedSegment};
 
 /// Longest segment with its signature, in bytes.

@@ -1,4 +1,4 @@
-//! Symmetric sealing: how whatever writers may read (pack directories, journal segments, listing lines) is kept from hosts.
+//! Symmetric sealing: how whatever writers may read (pack directories, journal segments) is kept from hosts.
 //!
 //! One rule, deterministic and misuse-resistant: equal objects seal to equal bytes, unequal objects never share a key.
 //!
@@ -32,8 +32,6 @@ pub enum ObjectType {
     PackLocator,
     /// The entries of a journal segment.
     Segment,
-    /// The listing line of a snapshot.
-    SnapshotLine,
 }
 
 impl ObjectType {
@@ -43,7 +41,6 @@ impl ObjectType {
             Self::PackDirectory => 1,
             Self::PackLocator => 2,
             Self::Segment => 3,
-            Self::SnapshotLine => 4,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A directory as data: what a backup remembers of every entry, as a stream of entries in the order of their names.
 //!
 //! ```text
-//! tree  = "NHTR" ‖ version (u16) ‖ suite (u16) ‖ entry*          numbers are little-endian
+//! tree  = "nuthtree" ‖ version (u16) ‖ suite (u16) ‖ entry*          numbers are little-endian
 //! entry = length of what follows (u32) ‖ canonical CBOR of Entry
 //! ```
 //!

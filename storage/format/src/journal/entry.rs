@@ -5,14 +5,9 @@ use minicbor::{Decode, Encode};
 use super::{SEGMENT_ENTRIES_LEN_MAX, SEGMENT_LABELS_MAX};
 use crate::codec::{self, Canonical};
 use crate::id::{LabelId, PackId, SnapshotId};
+use crate::label::SIGNED_LABEL_LEN_MAX;
 use crate::pack::{DIRECTORY_LEN_MAX, HEADER_LEN, PackKind, read_header};
-use crate::snapshot::{SealedSnapshot, SnapshotLine};
-
-/// Longest signed label that a segment carries, in bytes.
-pub const JOURNAL_LABEL_LEN_MAX: usize = 16 * 1024;
-/// Longest sealed snapshot that a segment carries, in bytes.
-const JOURNAL_SNAPSHOT_LEN_MAX: usize = 512 * 1024;
-const _: () = assert!(crate::snapshot::SEALED_SNAPSHOT_LEN_MAX <= JOURNAL_SNAPSHOT_LEN_MAX);
+use crate::snapshot::{SEALED_SNAPSHOT_LEN_MAX, SealedSnapshot, SnapshotLine};
 
 /// One addition to the archive.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -109,10 +104,10 @@ impl Canonical for Entry {
                     Ok(())
                 }
             }
-            Self::StripeAdded { label } if label.is_empty() || label.len() > JOURNAL_LABEL_LEN_MAX => {
+            Self::StripeAdded { label } if label.is_empty() || label.len() > SIGNED_LABEL_LEN_MAX => {
                 Err("a label that is empty or too long")
             }
-            Self::SnapshotAdded { sealed, .. } if sealed.len() > JOURNAL_SNAPSHOT_LEN_MAX => {
+            Self::SnapshotAdded { sealed, .. } if sealed.len() > SEALED_SNAPSHOT_LEN_MAX => {
                 Err("a snapshot that is too long")
             }
             Self::SnapshotAdded { id, sealed, .. } if SealedSnapshot::id_of(sealed) != *id => {
@@ -127,7 +122,7 @@ impl Canonical for Entry {
 /// Every entry fits a segment alone.
 const _: () = assert!(
     Entry::LEN_MAX >= DIRECTORY_LEN_MAX + HEADER_LEN + 256
-        && Entry::LEN_MAX >= JOURNAL_SNAPSHOT_LEN_MAX + SnapshotLine::LEN_MAX + 256
+        && Entry::LEN_MAX >= SEALED_SNAPSHOT_LEN_MAX + SnapshotLine::LEN_MAX + 256
 );
 
 /// Entries on their way into a segment, as many as one takes.

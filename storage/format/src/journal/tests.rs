@@ -326,7 +326,7 @@ fn impossible_entries_are_neither_written_nor_read() {
         with_directory(vec![0; crate::pack::DIRECTORY_LEN_MAX + 1]),
         Entry::StripeAdded { label: Vec::new() },
         Entry::StripeAdded {
-            label: vec![0; JOURNAL_LABEL_LEN_MAX + 1],
+            label: vec![0; crate::label::SIGNED_LABEL_LEN_MAX + 1],
         },
         misnamed,
     ];

@@ -1,7 +1,7 @@
 //! Sealing a snapshot to the archive's readers, deterministically: the same snapshot seals to the same bytes.
 //!
 //! ```text
-//! prefix     = "NHSN" ‖ version (u16) ‖ suite (u16) ‖ epoch (u32)                                numbers are little-endian
+//! prefix     = "nuthsnap" ‖ version (u16) ‖ suite (u16) ‖ epoch (u32)                                numbers are little-endian
 //! ephemeral  = derive_key(EPHEMERAL, pack-seed key ‖ BLAKE3(prefix ‖ archive ‖ sealing public key ‖ plaintext))
 //! secrets    = derive_key(KEYS, X25519(ephemeral, sealing key) ‖ writer secret ‖ ephemeral public ‖ sealing public ‖ archive ‖ prefix)
 //!              as 64 bytes of extended output: key (32) ‖ commitment (32)
@@ -21,10 +21,10 @@ use crate::id::SnapshotId;
 use crate::keys::{ReaderKeys, SealingSecret, WriterKeys};
 use crate::signed::SUITE;
 
-const MAGIC: [u8; 4] = *b"NHSN";
+const MAGIC: [u8; 8] = *b"nuthsnap";
 const EPHEMERAL: &str = "nuthatch v1 snapshot ephemeral secret";
 const KEYS: &str = "nuthatch v1 snapshot key and commitment";
-const PREFIX_LEN: usize = 12;
+const PREFIX_LEN: usize = 16;
 const HEADER_LEN: usize = PREFIX_LEN + 64;
 const TAG_LEN: usize = 16;
 const WHAT: &str = "sealed snapshot";
@@ -119,7 +119,7 @@ pub fn seal_snapshot(snapshot: &Snapshot, keys: &WriterKeys) -> Result<SealedSna
 /// Opens a sealed snapshot.
 pub fn open_snapshot(bytes: &[u8], keys: &ReaderKeys) -> Result<Snapshot, OpenSnapshotError> {
     let (header, rest) = split(bytes)?;
-    let epoch = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
+    let epoch = u32::from_le_bytes([header[12], header[13], header[14], header[15]]);
     if epoch != keys.writer.epoch.0 {
         return Err(OpenSnapshotError::Epoch {
             found: epoch,
@@ -148,10 +148,10 @@ pub fn open_snapshot(bytes: &[u8], keys: &ReaderKeys) -> Result<Snapshot, OpenSn
 
 fn prefix(epoch: u32) -> [u8; PREFIX_LEN] {
     let mut prefix = [0; PREFIX_LEN];
-    prefix[..4].copy_from_slice(&MAGIC);
-    prefix[4..6].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-    prefix[6..8].copy_from_slice(&SUITE.to_le_bytes());
-    prefix[8..].copy_from_slice(&epoch.to_le_bytes());
+    prefix[..8].copy_from_slice(&MAGIC);
+    prefix[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    prefix[10..12].copy_from_slice(&SUITE.to_le_bytes());
+    prefix[12..].copy_from_slice(&epoch.to_le_bytes());
     prefix
 }
 
@@ -172,8 +172,8 @@ fn split(bytes: &[u8]) -> Result<(&[u8; HEADER_LEN], &[u8]), DecodeError> {
         return Err(fail(bytes.len(), DecodeReason::Truncated));
     };
     let (version, suite) = (
-        u16::from_le_bytes([header[4], header[5]]),
-        u16::from_le_bytes([header[6], header[7]]),
+        u16::from_le_bytes([header[8], header[9]]),
+        u16::from_le_bytes([header[10], header[11]]),
     );
     if !header.starts_with(&MAGIC) {
         Err(fail(
@@ -183,14 +183,14 @@ fn split(bytes: &[u8]) -> Result<(&[u8; HEADER_LEN], &[u8]), DecodeError> {
     } else if version != FORMAT_VERSION {
         let known = FORMAT_VERSION;
         Err(fail(
-            4,
+            8,
             DecodeReason::Version {
                 found: version,
                 known,
             },
         ))
     } else if suite != SUITE {
-        Err(fail(6, DecodeReason::Suite(suite)))
+        Err(fail(10, DecodeReason::Suite(suite)))
     } else {
         Ok((header, rest))
     }

@@ -44,8 +44,8 @@ fn a_sealed_snapshot_opens_for_readers_and_is_the_same_every_time() {
     other.tags.clear();
     let other = seal_snapshot(&other, &keys.writer).unwrap();
     assert_ne!(
-        other.bytes[12..44],
-        sealed.bytes[12..44],
+        other.bytes[16..48],
+        sealed.bytes[16..48],
         "an ephemeral key seals one content"
     );
 }

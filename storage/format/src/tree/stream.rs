@@ -6,9 +6,9 @@ use crate::signed::SUITE;
 use super::Entry;
 
 /// Bytes before the first entry.
-pub const TREE_HEADER_LEN: usize = 8;
+pub const TREE_HEADER_LEN: usize = 12;
 
-const MAGIC: [u8; 4] = *b"NHTR";
+const MAGIC: [u8; 8] = *b"nuthtree";
 const WHAT: &str = "tree";
 
 /// Why an entry can't be written into a tree.
@@ -152,16 +152,16 @@ fn check_header(header: &[u8]) -> Result<(), DecodeError> {
     };
     if !header.starts_with(&MAGIC) {
         Err(fail(0, DecodeReason::Invalid("does not begin like a tree")))
-    } else if number(4) != FORMAT_VERSION {
+    } else if number(8) != FORMAT_VERSION {
         Err(fail(
-            4,
+            8,
             DecodeReason::Version {
-                found: number(4),
+                found: number(8),
                 known: FORMAT_VERSION,
             },
         ))
-    } else if number(6) != SUITE {
-        Err(fail(6, DecodeReason::Suite(number(6))))
+    } else if number(10) != SUITE {
+        Err(fail(10, DecodeReason::Suite(number(10))))
     } else {
         Ok(())
     }
