@@ -12,6 +12,7 @@ pub mod home;
 pub mod index;
 pub mod owners;
 pub mod records;
+pub mod segment_store;
 pub mod source;
 pub mod staging;
 pub mod target;

@@ -7,6 +7,7 @@
 mod index;
 mod layout;
 mod scan;
+mod slices;
 mod upload;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ use parking_lot::Mutex;
 
 pub use index::{Holding, Usage};
 pub use layout::ShardPlace;
+pub use slices::SliceShardError;
 pub use upload::{Begin, BeginError, FinishShardError, PARTIALS_MAX, ShardWriter, WriteShardError};
 
 use crate::atomic::{self, At as _, FileError};
