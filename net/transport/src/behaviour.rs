@@ -30,8 +30,9 @@ const KAD_KEYS_MAX: usize = 4096;
 const KAD_PROVIDERS_MAX: usize = 20;
 /// How often the address tables are refreshed without a cause. They are one hint among others.
 const KAD_REFRESH: Duration = Duration::from_mins(30);
-/// How often members tell each other where they listen, without a cause.
-const IDENTIFY_INTERVAL: Duration = Duration::from_mins(30);
+/// How often members ask each other where they listen and what they speak. Where one side takes the other for a member first, its
+/// first question is refused; this is how soon it asks again.
+const IDENTIFY_INTERVAL: Duration = Duration::from_mins(1);
 /// How often a connection is tried, and how long the answer may take.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);

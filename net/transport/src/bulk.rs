@@ -11,14 +11,13 @@ use futures::io::{ReadHalf, WriteHalf};
 use libp2p::swarm::{ConnectionId, Stream};
 use nuthatch_format::NodeId;
 use nuthatch_format::codec::DecodeError;
-use nuthatch_wire::bulk::{FRAME_LEN_MAX, Frame};
+use nuthatch_wire::bulk::Frame;
 use tokio::time::timeout;
 
 use crate::address::{Path, PathClass};
 use crate::config::{LINGER_LEN_MAX, LINGER_TIMEOUT};
-use crate::framed::{FrameError, FrameReader, FrameWriter};
+use crate::framed::{FrameError, FrameReader, FrameWriter, Terms};
 use crate::inbound::Taken;
-use crate::meter::Counter;
 use crate::transport::Wishes;
 
 /// Why a frame did not come or go. The stream is of no use any more: drop it.
@@ -109,17 +108,17 @@ pub struct BulkReceiver {
 }
 
 impl BulkStream {
-    pub(crate) fn new(stream: Stream, line: Line, counter: &Counter, progress: Duration) -> Self {
+    pub(crate) fn new(stream: Stream, line: Line, terms: Terms) -> Self {
         let (read, write) = stream.split();
-        let line = Arc::new(line);
+        let (line, progress) = (Arc::new(line), terms.progress);
         Self {
             sender: BulkSender {
                 line: Arc::clone(&line),
-                writer: FrameWriter::new(write, counter.clone(), progress, FRAME_LEN_MAX),
+                writer: FrameWriter::new(write, terms.clone()),
             },
             receiver: BulkReceiver {
                 line,
-                reader: FrameReader::new(read, counter.clone(), progress, FRAME_LEN_MAX),
+                reader: FrameReader::new(read, terms),
                 progress,
             },
         }

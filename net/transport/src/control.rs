@@ -12,9 +12,9 @@ use nuthatch_wire::protocol::MESSAGE_LEN_MAX;
 use tokio::time::timeout;
 
 use crate::config::{CONTROL_PROGRESS, LINGER_LEN_MAX, LINGER_TIMEOUT};
-use crate::framed::{FrameError, FrameReader, FrameWriter, PREFIX_LEN};
+use crate::framed::{FrameError, FrameReader, FrameWriter, PREFIX_LEN, Terms};
 use crate::meter::Counter;
-use crate::streams::OpenError;
+use crate::streams::{OpenError, Opened};
 
 /// Why a question got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -93,11 +93,17 @@ pub(crate) struct ControlStream {
 }
 
 impl ControlStream {
-    pub(crate) fn new(stream: Stream, counter: &Counter) -> Self {
-        let (read, write) = stream.split();
+    pub(crate) fn new(opened: Opened, counter: Counter) -> Self {
+        let (read, write) = opened.stream.split();
+        let terms = Terms {
+            counter,
+            progress: CONTROL_PROGRESS,
+            frame_len_max: MESSAGE_LEN_MAX,
+            gone: opened.gone,
+        };
         Self {
-            reader: FrameReader::new(read, counter.clone(), CONTROL_PROGRESS, MESSAGE_LEN_MAX),
-            writer: FrameWriter::new(write, counter.clone(), CONTROL_PROGRESS, MESSAGE_LEN_MAX),
+            reader: FrameReader::new(read, terms.clone()),
+            writer: FrameWriter::new(write, terms),
         }
     }
 

@@ -7,7 +7,7 @@ use libp2p::{Multiaddr, PeerId};
 use nuthatch_format::NodeId;
 use tokio::sync::oneshot;
 
-use crate::address::node_of;
+use crate::address::{node_of, rank, split_peer};
 use crate::config::{PEER_ADDRESSES_MAX, QUERIES_MAX};
 
 /// Nodes that one look-up may find (count).
@@ -77,8 +77,11 @@ impl Queries {
 
 fn addresses_of(peer: &PeerId, found: Vec<PeerInfo>) -> Vec<Multiaddr> {
     let of_peer = found.into_iter().filter(|info| info.peer_id == *peer);
-    of_peer
+    let addresses: BTreeSet<_> = of_peer
         .flat_map(|info| info.addrs)
-        .take(PEER_ADDRESSES_MAX)
-        .collect()
+        .map(|address| split_peer(address).0)
+        .collect();
+    let mut addresses: Vec<_> = addresses.into_iter().take(PEER_ADDRESSES_MAX).collect();
+    addresses.sort_by_key(rank);
+    addresses
 }

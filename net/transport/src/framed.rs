@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::meter::Counter;
 pub(crate) use nuthatch_wire::bulk::PREFIX_LEN;
@@ -29,28 +30,58 @@ pub(crate) enum FrameError {
     #[error("an earlier frame was given up half-way")]
     Spoilt,
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+/// What holds for both directions of a stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    /// Counts what moves.
+    pub(crate) counter: Counter,
+    /// Longest wait for a byte to move.
+    pub(crate) progress: Duration,
+    /// Longest frame, in bytes, without its length.
+    pub(crate) frame_len_max: usize,
+    /// Cancelled when the stream's connection is gone. The multiplexer wakes nobody when we close a connection ourselves.
+    pub(crate) gone: CancellationToken,
+}
+
+impl Terms {
+    /// Waits for bytes to move, not longer than `patience`, nor than the connection lives.
+    async fn within<T>(
+        &self,
+        patience: Duration,
+        moving: impl Future<Output = io::Result<T>>,
+    ) -> Result<T, FrameError> {
+        let moved = async {
+            tokio::select! {
+                biased;
+                moved = moving => moved,
+                () = self.gone.cancelled() => Err(io::ErrorKind::ConnectionAborted.into()),
+            }
+        };
+        match timeout(patience, moved).await {
+            Ok(moved) => moved.map_err(FrameError::Io),
+            Err(_) => Err(FrameError::Stalled { after: patience }),
+        }
+    }
 }
 
 /// Reads frames.
 #[derive(Debug)]
 pub(crate) struct FrameReader<R> {
     io: R,
-    counter: Counter,
-    progress: Duration,
-    frame_len_max: usize,
+    terms: Terms,
     /// Length and body of the frame that is coming; only the first `filled` bytes have come.
     buffer: Vec<u8>,
     filled: usize,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    pub(crate) fn new(io: R, counter: Counter, progress: Duration, frame_len_max: usize) -> Self {
+    pub(crate) fn new(io: R, terms: Terms) -> Self {
         Self {
             io,
-            counter,
-            progress,
-            frame_len_max,
+            terms,
             buffer: Vec::new(),
             filled: 0,
         }
@@ -64,7 +95,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         if self.filled == 0 && self.read_some(PREFIX_LEN, first).await? == 0 {
             return Ok(None);
         }
-        let progress = self.progress;
+        let progress = self.terms.progress;
         while self.filled < PREFIX_LEN {
             self.read_more(PREFIX_LEN, progress).await?;
         }
@@ -91,10 +122,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             .first_chunk::<PREFIX_LEN>()
             .ok_or(FrameError::Truncated)?;
         let found = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX);
-        if found > self.frame_len_max {
+        if found > self.terms.frame_len_max {
             return Err(FrameError::TooLong {
                 found,
-                max: self.frame_len_max,
+                max: self.terms.frame_len_max,
             });
         }
         Ok(found)
@@ -114,11 +145,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             self.buffer.resize(room, 0);
         }
         let free = self.buffer.get_mut(self.filled..room).unwrap_or_default();
-        let count = timeout(patience, self.io.read(free))
-            .await
-            .map_err(|_| FrameError::Stalled { after: patience })??;
+        let count = self.terms.within(patience, self.io.read(free)).await?;
         self.filled += count;
-        self.counter.received(count);
+        self.terms.counter.received(count);
         Ok(count)
     }
 
@@ -128,10 +157,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let mut waste = vec![0; 16 << 10];
         let mut left = len_max;
         while left > 0 {
-            match self.io.read(&mut waste).await {
+            match self
+                .terms
+                .within(self.terms.progress, self.io.read(&mut waste))
+                .await
+            {
                 Ok(0) | Err(_) => return,
                 Ok(count) => {
-                    self.counter.received(count);
+                    self.terms.counter.received(count);
                     left = left.saturating_sub(count);
                 }
             }
@@ -143,19 +176,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 #[derive(Debug)]
 pub(crate) struct FrameWriter<W> {
     io: W,
-    counter: Counter,
-    progress: Duration,
-    frame_len_max: usize,
+    terms: Terms,
     inside_frame: bool,
 }
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
-    pub(crate) fn new(io: W, counter: Counter, progress: Duration, frame_len_max: usize) -> Self {
+    pub(crate) fn new(io: W, terms: Terms) -> Self {
         Self {
             io,
-            counter,
-            progress,
-            frame_len_max,
+            terms,
             inside_frame: false,
         }
     }
@@ -164,11 +193,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     pub(crate) async fn write(&mut self, mut frame: Vec<u8>) -> Result<(), FrameError> {
         let found = frame.len().saturating_sub(PREFIX_LEN);
         match (frame.first_chunk_mut::<PREFIX_LEN>(), u32::try_from(found)) {
-            (Some(prefix), Ok(len)) if found <= self.frame_len_max => *prefix = len.to_le_bytes(),
+            (Some(prefix), Ok(len)) if found <= self.terms.frame_len_max => *prefix = len.to_le_bytes(),
             _ => {
                 return Err(FrameError::TooLong {
                     found,
-                    max: self.frame_len_max,
+                    max: self.terms.frame_len_max,
                 });
             }
         }
@@ -180,29 +209,24 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         if std::mem::replace(&mut self.inside_frame, true) {
             return Err(FrameError::Spoilt);
         }
-        let stalled = |_| FrameError::Stalled { after: self.progress };
+        let progress = self.terms.progress;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let count = timeout(self.progress, self.io.write(rest))
-                .await
-                .map_err(stalled)??;
+            let count = self.terms.within(progress, self.io.write(rest)).await?;
             if count == 0 {
-                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+                return Err(FrameError::Io(io::ErrorKind::WriteZero.into()));
             }
-            self.counter.sent(count);
+            self.terms.counter.sent(count);
             rest = rest.get(count..).unwrap_or_default();
         }
-        timeout(self.progress, self.io.flush()).await.map_err(stalled)??;
+        self.terms.within(progress, self.io.flush()).await?;
         self.inside_frame = false;
         Ok(())
     }
 
     /// Ends our side of the stream.
     pub(crate) async fn close(&mut self) -> Result<(), FrameError> {
-        timeout(self.progress, self.io.close())
-            .await
-            .map_err(|_| FrameError::Stalled { after: self.progress })?
-            .map_err(FrameError::Io)
+        self.terms.within(self.terms.progress, self.io.close()).await
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use nuthatch_format::NodeId;
-use nuthatch_wire::bulk::{Busy, Frame};
+use nuthatch_wire::bulk::{Busy, FRAME_LEN_MAX, Frame};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -23,7 +23,7 @@ use crate::config::{
 };
 use crate::control::{ControlStream, Status};
 use crate::event::{Event, Responder};
-use crate::framed::FrameError;
+use crate::framed::{FrameError, Terms};
 use crate::gate::Standing;
 use crate::meter::{Counter, Meters};
 use crate::protocol::{ControlProtocol, Protocol};
@@ -127,7 +127,7 @@ impl Inbound {
             Standing::Claimant => (&self.0.requests_of_strangers, REQUESTS_PER_NODE_MAX / 8),
             Standing::Stranger => (&self.0.requests_of_strangers, REQUESTS_PER_NODE_MAX / 2),
         };
-        let stream = ControlStream::new(opened.stream, &origin.counter);
+        let stream = ControlStream::new(opened, origin.counter.clone());
         match take(&origin.places.requests, pool, weight) {
             Some(taken) => {
                 let (node, events) = (origin.node, self.0.events.clone());
@@ -171,7 +171,13 @@ impl Inbound {
             wishes,
             taken,
         };
-        BulkStream::new(opened.stream, line, &origin.counter, self.0.progress)
+        let terms = Terms {
+            counter: origin.counter.clone(),
+            progress: self.0.progress,
+            frame_len_max: FRAME_LEN_MAX,
+            gone: opened.gone,
+        };
+        BulkStream::new(opened.stream, line, terms)
     }
 
     /// Lets a refusal be said, while there are few.

@@ -6,6 +6,7 @@ mod handler;
 mod upgrade;
 
 use libp2p::swarm::{ConnectionId, Stream};
+use tokio_util::sync::CancellationToken;
 
 use crate::address::Path;
 pub(crate) use behaviour::Streams;
@@ -42,6 +43,8 @@ pub(crate) struct Opened {
     pub(crate) stream: Stream,
     pub(crate) connection: ConnectionId,
     pub(crate) path: Path,
+    /// Cancelled when the connection is gone.
+    pub(crate) gone: CancellationToken,
 }
 
 /// Takes the outcome of an opening.

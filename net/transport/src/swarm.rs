@@ -1,6 +1,7 @@
 //! Builds the swarm: TCP with Noise and yamux, QUIC, names; and starts to listen. It makes sockets and runs nothing.
 
 use std::io;
+use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 
 use futures::future::Either;
@@ -45,6 +46,7 @@ pub(crate) fn build(
     let key = Keypair::ed25519_from_bytes(&mut config.key_seed)
         .map_err(|error| StartError::Key(error.to_string()))?;
     let addresses = parse(&config.listen)?;
+    addresses.iter().try_for_each(refuse_taken_port)?;
     let mut degraded = Vec::new();
     let quic = if std::env::var_os(KEY_LOG_VARIABLE).is_some() {
         degraded.push(Degraded::KeyLog);
@@ -99,6 +101,28 @@ fn parse(listen: &[String]) -> Result<Vec<Multiaddr>, StartError> {
         .iter()
         .map(|text| text.parse().map_err(|_| StartError::Address(text.clone())))
         .collect()
+}
+
+/// Sockets are opened so that several can share a port, which hole punching needs. Two nodes on one port would then get each other's
+/// connections, so a port that another program listens on is found out beforehand.
+fn refuse_taken_port(address: &Multiaddr) -> Result<(), StartError> {
+    let mut parts = address.iter();
+    let ip = match parts.next() {
+        Some(Protocol::Ip4(ip)) => IpAddr::from(ip),
+        Some(Protocol::Ip6(ip)) => IpAddr::from(ip),
+        _ => return Ok(()),
+    };
+    let Some(Protocol::Tcp(port @ 1..)) = parts.next() else {
+        return Ok(());
+    };
+    match TcpListener::bind((ip, port)) {
+        Err(source) if source.kind() == io::ErrorKind::AddrInUse => Err(StartError::Listen {
+            address: address.to_string(),
+            source,
+        }),
+        // What else may be wrong shows when it is really listened on.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn is_quic(address: &Multiaddr) -> bool {

@@ -186,25 +186,28 @@ impl Task {
             let _ = dialer.send(Err(DialError::Busy));
             return;
         }
-        let options: DialOpts = match (peer, addresses.first()) {
-            (_, None) => {
-                let _ = dialer.send(Err(DialError::NoAddress));
-                return;
-            }
+        let Some(first) = addresses.first().cloned() else {
+            let _ = dialer.send(Err(DialError::NoAddress));
+            return;
+        };
+        let options: DialOpts = match peer {
             // Another dial to the same node may be under way with other addresses: both go on, and either serves both.
-            (Some(peer), Some(_)) => DialOpts::peer_id(peer)
+            Some(peer) => DialOpts::peer_id(peer)
                 .condition(PeerCondition::Disconnected)
                 .addresses(addresses)
                 .build(),
-            (None, Some(first)) => DialOpts::unknown_peer_id().address(first.clone()).build(),
+            None => DialOpts::unknown_peer_id().address(first.clone()).build(),
         };
         let connection = options.connection_id();
-        match self.swarm.dial(options) {
-            Ok(()) => self.dials.started(connection, peer, dialer),
-            Err(error) => {
-                let _ = dialer.send(Err(reason_of(&error)));
-            }
-        }
+        let failure = match self.swarm.dial(options) {
+            Ok(()) => return self.dials.started(connection, peer, dialer),
+            // There were some, and the swarm leaves out those that we listen on ourselves.
+            Err(libp2p::swarm::DialError::NoAddresses) => DialError::Ourselves {
+                address: first.to_string(),
+            },
+            Err(error) => reason_of(&error),
+        };
+        let _ = dialer.send(Err(failure));
     }
 
     fn fulfil(&mut self, wishes: OpenWishes) {

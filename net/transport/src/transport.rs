@@ -10,6 +10,7 @@ use futures::stream::FuturesUnordered;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 use nuthatch_format::NodeId;
+use nuthatch_wire::bulk::FRAME_LEN_MAX;
 use nuthatch_wire::protocol::MESSAGE_LEN_MAX;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -25,6 +26,7 @@ use crate::config::{
 use crate::control::{ControlStream, RequestError};
 use crate::dialing::{DialError, Dialer};
 use crate::event::Event;
+use crate::framed::Terms;
 use crate::gate::Gate;
 use crate::inbound::Inbound;
 use crate::meter::{Meters, Traffic};
@@ -228,7 +230,7 @@ impl Transport {
             });
         }
         let opened = self.open(node, Protocol::Control(protocol)).await?;
-        ControlStream::new(opened.stream, &self.meters.counter(node))
+        ControlStream::new(opened, self.meters.counter(node))
             .ask(&message, patience)
             .await
     }
@@ -236,24 +238,22 @@ impl Transport {
     /// Opens a bulk stream to a connected node, on the best connection that may carry bulk. A node that is busy says so in its first
     /// frame.
     pub async fn open_bulk(&self, node: NodeId) -> Result<BulkStream, OpenError> {
-        let Opened {
-            stream,
-            connection,
-            path,
-        } = self.open(node, Protocol::Bulk).await?;
+        let opened = self.open(node, Protocol::Bulk).await?;
+        let wishes = Arc::clone(&self.wishes);
         let line = Line {
             node,
-            connection,
-            path,
-            wishes: Arc::clone(&self.wishes),
+            connection: opened.connection,
+            path: opened.path,
+            wishes,
             taken: None,
         };
-        Ok(BulkStream::new(
-            stream,
-            line,
-            &self.meters.counter(node),
-            self.timings.progress,
-        ))
+        let terms = Terms {
+            counter: self.meters.counter(node),
+            progress: self.timings.progress,
+            frame_len_max: FRAME_LEN_MAX,
+            gone: opened.gone,
+        };
+        Ok(BulkStream::new(opened.stream, line, terms))
     }
 
     pub(crate) async fn open(&self, node: NodeId, protocol: Protocol) -> Result<Opened, OpenError> {

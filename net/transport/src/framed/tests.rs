@@ -14,14 +14,23 @@ fn counter() -> Counter {
     Meters::default().counter(NodeId::from_bytes([0; 32]))
 }
 
+fn terms(progress: Duration) -> Terms {
+    Terms {
+        counter: counter(),
+        progress,
+        frame_len_max: MAX,
+        gone: CancellationToken::new(),
+    }
+}
+
 fn pipe() -> (
     FrameWriter<Compat<tokio::io::DuplexStream>>,
     FrameReader<Compat<tokio::io::DuplexStream>>,
 ) {
     let (one, two) = tokio::io::duplex(1000);
     (
-        FrameWriter::new(one.compat(), counter(), SHORT, MAX),
-        FrameReader::new(two.compat(), counter(), SHORT, MAX),
+        FrameWriter::new(one.compat(), terms(SHORT)),
+        FrameReader::new(two.compat(), terms(SHORT)),
     )
 }
 
@@ -55,7 +64,7 @@ async fn a_frame_that_is_too_long_is_refused_on_both_sides_before_any_of_it_move
         Err(FrameError::TooLong { .. })
     ));
     let bytes = u32::MAX.to_le_bytes().to_vec();
-    let mut reader = FrameReader::new(Cursor::new(bytes), counter(), SHORT, MAX);
+    let mut reader = FrameReader::new(Cursor::new(bytes), terms(SHORT));
     assert!(matches!(
         reader.next(SHORT).await,
         Err(FrameError::TooLong { .. })
@@ -67,7 +76,7 @@ async fn a_frame_that_is_too_long_is_refused_on_both_sides_before_any_of_it_move
 async fn memory_follows_what_came_not_what_was_announced() {
     let mut bytes = (MAX as u32).to_le_bytes().to_vec();
     bytes.extend([1; 10]);
-    let mut reader = FrameReader::new(Cursor::new(bytes), counter(), SHORT, MAX);
+    let mut reader = FrameReader::new(Cursor::new(bytes), terms(SHORT));
     assert!(matches!(reader.next(SHORT).await, Err(FrameError::Truncated)));
     assert!(reader.buffer.capacity() < MAX);
 }
@@ -75,7 +84,7 @@ async fn memory_follows_what_came_not_what_was_announced() {
 #[tokio::test]
 async fn a_silent_stream_stalls_and_a_slow_one_does_not() {
     let (one, two) = tokio::io::duplex(1000);
-    let mut reader = FrameReader::new(two.compat(), counter(), Duration::from_millis(200), MAX);
+    let mut reader = FrameReader::new(two.compat(), terms(Duration::from_millis(200)));
     let mut one = one.compat();
     one.write_all(&[3, 0, 0, 0]).await.unwrap();
     assert!(matches!(reader.next(LONG).await, Err(FrameError::Stalled { .. })));
@@ -115,7 +124,7 @@ async fn a_write_given_up_half_way_spoils_the_stream() {
 #[tokio::test]
 async fn a_stream_cut_inside_a_frame_is_an_error_and_between_frames_an_end() {
     for (bytes, whole) in [(vec![], true), (vec![1, 0], false), (vec![2, 0, 0, 0, 1], false)] {
-        let mut reader = FrameReader::new(Cursor::new(bytes), counter(), SHORT, MAX);
+        let mut reader = FrameReader::new(Cursor::new(bytes), terms(SHORT));
         match reader.next(SHORT).await {
             Ok(None) => assert!(whole),
             Err(FrameError::Truncated) => assert!(!whole),
@@ -129,8 +138,20 @@ async fn every_byte_is_counted() {
     let meters = Meters::default();
     let counter = meters.counter(NodeId::from_bytes([1; 32]));
     let (one, two) = tokio::io::duplex(1000);
-    let mut writer = FrameWriter::new(one.compat(), counter.clone(), SHORT, MAX);
-    let mut reader = FrameReader::new(two.compat(), counter, SHORT, MAX);
+    let mut writer = FrameWriter::new(
+        one.compat(),
+        Terms {
+            counter: counter.clone(),
+            ..terms(SHORT)
+        },
+    );
+    let mut reader = FrameReader::new(
+        two.compat(),
+        Terms {
+            counter,
+            ..terms(SHORT)
+        },
+    );
     writer.write(framed(&[5; 96])).await.unwrap();
     reader.next(SHORT).await.unwrap();
     assert_eq!(
@@ -140,4 +161,33 @@ async fn every_byte_is_counted() {
             received: 100
         }
     );
+}
+
+#[tokio::test]
+async fn when_the_connection_is_gone_nobody_waits_for_the_time_out() {
+    let (one, two) = tokio::io::duplex(1000);
+    let gone = CancellationToken::new();
+    let mut reader = FrameReader::new(
+        two.compat(),
+        Terms {
+            gone: gone.clone(),
+            ..terms(LONG)
+        },
+    );
+    let mut writer = FrameWriter::new(
+        one.compat(),
+        Terms {
+            gone: gone.clone(),
+            ..terms(LONG)
+        },
+    );
+    writer.io.write_all(&[1, 0, 0, 0, 7]).await.unwrap();
+    gone.cancel();
+    // What came is still read.
+    assert_eq!(reader.next(LONG).await.unwrap(), Some(&[7][..]));
+    assert!(matches!(reader.next(LONG).await, Err(FrameError::Io(_))));
+    assert!(matches!(
+        writer.write(framed(&[0; 5000])).await,
+        Err(FrameError::Io(_))
+    ));
 }

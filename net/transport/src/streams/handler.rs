@@ -13,6 +13,7 @@ use libp2p::swarm::{
     ConnectionHandler, ConnectionHandlerEvent, ConnectionId, Stream, StreamUpgradeError, SubstreamProtocol,
 };
 use nuthatch_format::NodeId;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::upgrade::{Offered, Wanted};
 use super::{OpenError, Opened, Opener};
@@ -36,6 +37,8 @@ pub(crate) struct StreamsHandler {
     origin: Origin,
     connection: ConnectionId,
     path: Path,
+    /// Cancels when the handler is dropped, which is when the connection is gone.
+    gone: DropGuard,
     gate: Arc<dyn Gate>,
     /// As last heard from the gate; decides what is offered and whether the connection stays open when idle.
     standing: Standing,
@@ -58,6 +61,7 @@ impl StreamsHandler {
             origin,
             connection,
             path,
+            gone: CancellationToken::new().drop_guard(),
             gate,
             standing,
             inbound,
@@ -70,15 +74,20 @@ impl StreamsHandler {
         &self.origin.node
     }
 
+    fn on_this_connection(&self, stream: Stream) -> Opened {
+        Opened {
+            stream,
+            connection: self.connection,
+            path: self.path,
+            gone: DropGuard::token(&self.gone).clone(),
+        }
+    }
+
     fn take_in(&mut self, stream: Stream, name: &str) {
         self.standing = self.gate.standing(self.node());
         match Protocol::from_name(name) {
             Some(protocol) if protocol.is_open_to(self.standing) => {
-                let opened = Opened {
-                    stream,
-                    connection: self.connection,
-                    path: self.path,
-                };
+                let opened = self.on_this_connection(stream);
                 self.inbound.accept(&self.origin, self.standing, protocol, opened);
             }
             Some(_) | None => {
@@ -90,11 +99,7 @@ impl StreamsHandler {
     fn opened(&mut self, stream: Stream, opener: Opener) {
         self.opening_count -= 1;
         // Nobody waits any more: the stream is dropped, which resets it.
-        let _ = opener.send(Ok(Opened {
-            stream,
-            connection: self.connection,
-            path: self.path,
-        }));
+        let _ = opener.send(Ok(self.on_this_connection(stream)));
     }
 
     fn failed(&mut self, opener: Opener, error: &StreamUpgradeError<Infallible>) {

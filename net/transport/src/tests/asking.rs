@@ -26,8 +26,9 @@ async fn a_question_comes_back_answered_over_tcp_and_over_quic() {
 
 #[tokio::test]
 async fn the_asked_can_ask_back_over_the_same_connection() {
-    let (one, two) = (Node::member(5, TCP), Node::member(6, TCP));
+    let (one, mut two) = (Node::member(5, TCP), Node::member(6, TCP));
     one.dial(&two).await;
+    two.connected().await;
     let one = one.answer();
     assert_eq!(
         ask(&two.transport, one.node(), ControlProtocol::Control, b"and you?")
@@ -48,7 +49,7 @@ async fn a_question_that_is_too_long_is_refused_on_both_sides() {
 
     let protocol = Protocol::Control(ControlProtocol::Control);
     let opened = one.transport.open(two.node(), protocol).await.unwrap();
-    let stream = ControlStream::new(opened.stream, &one.transport.counter(two.node()));
+    let stream = ControlStream::new(opened, one.transport.counter(two.node()));
     let mut frame = vec![0; PREFIX_LEN];
     frame[..PREFIX_LEN].copy_from_slice(&(MESSAGE_LEN_MAX as u32 + 1).to_le_bytes());
     frame.extend(&long);

@@ -61,11 +61,11 @@ async fn of_streams_opened_at_once_none_is_lost() {
         let (one, two) = (Node::member(150 + at, listen), Node::member(151 + at, listen));
         one.dial(&two).await;
         let two = two.serve(echo);
-        for _ in 0..20 {
+        for round in 0..20 {
             let (echoed, busy) = open_at_once(&one.transport, two.node(), 64).await;
             assert_eq!(echoed + busy, 64);
-            // Streams of the round before may still be ending.
-            assert!(echoed > 0);
+            // Later, streams of the round before may still be ending.
+            assert!(echoed == 64 || round > 0);
         }
     }
 }

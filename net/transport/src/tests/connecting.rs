@@ -99,10 +99,8 @@ async fn another_node_at_the_address_is_an_error_and_costs_the_right_address_not
 async fn our_own_address_is_an_error() {
     let one = Node::member(30, TCP);
     let own = one.transport.listen_addresses().await;
-    assert!(matches!(
-        one.transport.dial(None, own).await,
-        Err(DialError::Ourselves { .. })
-    ));
+    let dialled = one.transport.dial(None, own).await;
+    assert!(matches!(dialled, Err(DialError::Ourselves { .. })), "{dialled:?}");
 }
 
 #[tokio::test]

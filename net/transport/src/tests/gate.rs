@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -10,14 +11,12 @@ fn not_offered(asked: &Result<Vec<u8>, RequestError>) -> bool {
 }
 
 #[tokio::test]
-async fn a_stranger_reaches_joining_and_claiming_and_nothing_else() {
-    let (mut one, mut host) = (
-        Node::member(100, TCP),
-        Node::with(101, Standing::Stranger, &[TCP], |_| {}),
-    );
+async fn a_stranger_reaches_joining_and_claiming_and_nothing_else_until_it_is_a_member() {
+    let strangers = |seed| Node::with(seed, Standing::Stranger, &[TCP], |_| {});
+    let (mut one, mut host) = (strangers(100), strangers(101));
     one.dial(&host).await;
     host.connected().await;
-    let (to, book) = (host.id(), std::sync::Arc::clone(&host.book));
+    let (to, book) = (host.id(), Arc::clone(&host.book));
     host.transport.provide([1; 32]).await;
     let host = host.answer();
     for open in [ControlProtocol::Join, ControlProtocol::Claim] {
@@ -33,28 +32,32 @@ async fn a_stranger_reaches_joining_and_claiming_and_nothing_else() {
         one.transport.open_bulk(to).await.unwrap_err(),
         OpenError::NotOffered
     );
+    one.book.set(to, Standing::Member);
+    one.transport.reconsider(to);
     assert!(
         one.transport.providers([1; 32]).await.is_empty(),
         "the address tables are for members"
     );
+    one.book.set(to, Standing::Stranger);
+    one.transport.reconsider(to);
+    assert_eq!(one.disconnected().await, to);
 
-    // As a member it can, over the connection that stands.
+    // As a member it can, over a connection that stood before.
+    let addresses = host.listen_addresses().await;
+    one.transport.dial(Some(to), addresses).await.unwrap();
     book.set(one.id(), Standing::Member);
     host.reconsider(one.id());
-    assert_eq!(one.introduced().await, to);
-    assert_eq!(
-        ask(&one.transport, to, ControlProtocol::Control, b"?")
-            .await
-            .unwrap(),
-        b"?"
-    );
-    one.transport.open_bulk(to).await.unwrap();
-    let found = async {
-        while one.transport.providers([1; 32]).await != [to] {
+    let let_in = async {
+        while not_offered(&ask(&one.transport, to, ControlProtocol::Control, b"?").await) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, found).await.expect("a member finds it");
+    timeout(PATIENCE, let_in).await.expect("a member may ask");
+    one.book.set(to, Standing::Member);
+    one.transport.reconsider(to);
+    assert_eq!(one.introduced().await, to);
+    one.transport.open_bulk(to).await.unwrap();
+    assert_eq!(one.transport.providers([1; 32]).await, [to]);
 }
 
 #[tokio::test]
