@@ -11,6 +11,8 @@ pub mod bounded;
 pub mod bulk;
 pub mod challenge;
 pub mod claim;
+#[cfg(test)]
+mod hostile;
 pub mod inventory;
 pub mod lease;
 pub mod membership;

@@ -5,6 +5,8 @@
 
 mod addresses;
 mod charter;
+#[cfg(test)]
+mod fixture;
 mod invitation;
 mod join;
 mod line;
