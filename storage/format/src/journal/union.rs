@@ -14,6 +14,9 @@ use crate::statement::{Belief, LastBelieved, StatementSet};
 /// Most forks of one line that are remembered one by one; all are counted.
 pub const FORKS_MAX: usize = 16;
 
+/// Most lines whose named heads are remembered: those that exist and as many that were never shown.
+const NAMED_MAX: usize = 2 * LINES_MAX;
+
 /// Two or more segments for one place of a line: its device exists twice, or its state was rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fork {
@@ -43,6 +46,8 @@ pub struct Behind {
     pub from: u64,
     /// The newest segment that another line names.
     pub known: Head,
+    /// The line that names it: its device's word, no more.
+    pub named_by: LineId,
 }
 
 /// What to ask a host for.
@@ -69,8 +74,8 @@ pub enum OfferError {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Union {
     lines: BTreeMap<LineId, LineSummary>,
-    /// The newest head of each line that a segment of another line names.
-    named: BTreeMap<LineId, Head>,
+    /// The newest head of each line that a segment of another line names, with that other line.
+    named: BTreeMap<LineId, (Head, LineId)>,
 }
 
 impl Union {
@@ -79,7 +84,7 @@ impl Union {
         Self::default()
     }
 
-    /// Takes up a line as it was when the program last ran.
+    /// Takes up a line as it was when the program last ran. See [`Union::hear`].
     pub fn restore(&mut self, summary: LineSummary) -> Result<(), OfferError> {
         self.make_room(&summary.head)?;
         self.lines.insert(summary.head.line, summary);
@@ -126,9 +131,7 @@ impl Union {
                 _,
             ) => return Ok(verdict),
         }
-        for head in &segment.public().heads {
-            self.name(*head);
-        }
+        self.hear(segment);
         Ok(verdict)
     }
 
@@ -147,16 +150,18 @@ impl Union {
         }
     }
 
-    fn name(&mut self, head: Head) {
-        match self.named.get(&head.line) {
-            Some(known) if known.sequence >= head.sequence => (),
-            Some(_) => {
-                self.named.insert(head.line, head);
+    /// Takes up which heads of other lines a stored segment names. After [`Union::restore`] the newest segment of each line is enough, since
+    /// every segment names the newest that its writer knew.
+    pub fn hear(&mut self, segment: &SignedSegment) {
+        let by = segment.public().line;
+        for head in &segment.public().heads {
+            let newer = match self.named.get(&head.line) {
+                Some((known, _)) => known.sequence < head.sequence,
+                None => self.named.len() < NAMED_MAX,
+            };
+            if newer {
+                self.named.insert(head.line, (*head, by));
             }
-            None if self.named.len() < 2 * LINES_MAX => {
-                self.named.insert(head.line, head);
-            }
-            None => (),
         }
     }
 
@@ -177,12 +182,13 @@ impl Union {
 
     /// Lines of which another line names a newer segment than was shown: somebody holds something back, or has not got it yet.
     pub fn behind(&self) -> impl Iterator<Item = Behind> {
-        self.named.iter().filter_map(|(line, known)| {
+        self.named.iter().filter_map(|(line, (known, named_by))| {
             let from = self.next_of(line);
             (known.sequence >= from).then_some(Behind {
                 line: *line,
                 from,
                 known: *known,
+                named_by: *named_by,
             })
         })
     }

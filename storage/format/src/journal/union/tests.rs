@@ -177,9 +177,20 @@ fn an_old_journal_is_noticed_when_another_line_names_the_newer() {
         [Behind {
             line: old[0].head().line,
             from: 1,
-            known: old[2].head().head()
+            known: old[2].head().head(),
+            named_by: other[0].head().line,
         }]
     );
+    let mut again = Union::new();
+    again
+        .restore(store.union.line(&old[0].head().line).unwrap().clone())
+        .unwrap();
+    again
+        .restore(store.union.line(&other[0].head().line).unwrap().clone())
+        .unwrap();
+    assert_eq!(again.behind().count(), 0);
+    again.hear(&other[0]);
+    assert_eq!(again.behind().collect::<Vec<_>>(), behind);
     store.offer(&old[1]);
     store.offer(&old[2]);
     assert_eq!(store.union.behind().count(), 0);
