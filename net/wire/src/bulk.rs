@@ -7,9 +7,8 @@
 use minicbor::{Decode, Encode};
 use nuthatch_erasure::ShardIndex;
 use nuthatch_format::codec::{self, Canonical, DecodeError};
-use nuthatch_format::label::SIGNED_LABEL_LEN_MAX;
 use nuthatch_format::signed::Signed;
-use nuthatch_format::slice::{self, SLICE_LEN_MAX};
+use nuthatch_format::slice;
 use nuthatch_format::{ArchiveId, LabelId, LineId, Span};
 
 use crate::attest::Attestation;
@@ -17,6 +16,9 @@ use crate::bounded::{Opaque, len_max, shard_index};
 use crate::receipt::{Receipt, SegmentReceipt};
 
 mod credit;
+pub use nuthatch_format::label::SIGNED_LABEL_LEN_MAX;
+pub use nuthatch_format::slice::SLICE_LEN_MAX;
+
 pub use credit::{CREDIT_MAX, Credit, CreditError};
 
 /// Bytes of a shard that one data frame carries at most.

@@ -39,8 +39,8 @@ fn indefinite(bytes: &[u8]) -> Vec<u8> {
 /// The same map or array with its length, below 24, in two bytes instead of one.
 fn long_header(bytes: &[u8]) -> Vec<u8> {
     let (major, count) = (bytes[0] & 0xe0, bytes[0] & 0x1f);
-    assert!(count < 24);
-    [&[major | 24, count], &bytes[1..]].concat()
+    assert!(count < 0x18);
+    [&[major | 0x18, count], &bytes[1..]].concat()
 }
 
 /// Any bytes, and any change of one byte of a good encoding, give an error or an object that encodes to those very bytes.

@@ -253,26 +253,21 @@ fn a_long_roster_goes_in_several_pages_and_ends() {
     let joiners = (110..=250).map(|joiner| admission(&line, joiner, ADMIN, 1, false));
     let mut roster = founded();
     roster.merge(joiners.chain((110..=250).map(|node| RosterItem::Addresses(addresses(node, None, 1)))));
-    let (mut seen, mut after) = (0, None);
-    for round in 0.. {
-        let page = roster.page(after);
-        seen += page.items.len();
-        assert!(page.items.len() <= ROSTER_ITEMS_PER_PAGE_MAX);
-        hostile_len(&page);
-        match page.next {
-            Some(next) => after = Some(next),
-            None => {
-                assert!(round >= 2);
-                break;
-            }
-        }
+    let (mut seen, mut pages) = (0, 0);
+    let mut page = roster.page(None);
+    loop {
+        (seen, pages) = (seen + page.items.len(), pages + 1);
+        assert_fits_a_message(&page);
+        let Some(next) = page.next else { break };
+        page = roster.page(Some(next));
     }
+    assert!(pages > 2);
     assert_eq!(seen, roster.items().count());
     let welcome = roster.welcome();
     assert!(matches!(welcome.first(), Some(RosterItem::Charter(_))));
 }
 
-fn hostile_len(page: &RosterPage) {
+fn assert_fits_a_message(page: &RosterPage) {
     let reply = crate::message::Reply::Roster(page.clone());
     assert!(nuthatch_format::codec::encode(&reply).len() <= crate::protocol::MESSAGE_LEN_MAX);
 }
