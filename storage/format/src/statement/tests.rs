@@ -1,7 +1,13 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::signed::Body;
 use super::*;
+use crate::codec::{self, Suite, Version};
+use crate::id::ArchiveId;
+use crate::keys::DeviceKeys;
+use crate::signed::{Context, KeyPair};
+use crate::units::Timestamp;
 
 fn owner(seed: u8) -> KeyPair {
     KeyPair::from_seed(&[seed; 32])
