@@ -1,0 +1,60 @@
+//! Where the bytes of packs come from. The node implements it with hosts and staging; a job only asks.
+
+use std::ops::Range;
+
+use nuthatch_disk::catalogue::PackRecord;
+use nuthatch_format::{NodeId, PackId};
+
+/// Gives ranges of packs. Called from several threads at a time; each call may block, and ends when the job is cancelled.
+pub trait PackSource: Sync {
+    /// The bytes of these ranges, in their order, each complete. The ranges are sorted, apart and inside the pack, at most one pack
+    /// together. What a host sent is verified against the pack's label before it comes back from here.
+    fn read(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>, SourceError>;
+
+    /// Length in bytes of the shards that the pack is kept in, where that is known: reads then lie on a grid within shards.
+    fn shard_len(&self, _pack: &PackRecord) -> Option<u64> {
+        None
+    }
+
+    /// Bytes that came from this range do not open: says who gave them, and whether another reading may bring others.
+    fn distrust(&self, _pack: &PackRecord, _range: &Range<u64>) -> Distrust {
+        Distrust::default()
+    }
+}
+
+/// What can be done about bytes that do not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Distrust {
+    /// The host that gave them.
+    pub host: Option<NodeId>,
+    /// Whether the next reading of the range comes from elsewhere.
+    pub has_other: bool,
+}
+
+/// Why ranges of a pack could not be had.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SourceError {
+    /// Too few of its hosts answer now; with those that are away it would work.
+    #[error("too few hosts of pack {} answer now", pack.short())]
+    Away {
+        /// The pack.
+        pack: PackId,
+    },
+    /// Not even all known hosts together hold enough of it.
+    #[error("no hosts hold enough of pack {}", pack.short())]
+    Lost {
+        /// The pack.
+        pack: PackId,
+    },
+    /// What is stored of it is damaged, and nothing else is known to hold it.
+    #[error("pack {} is damaged", pack.short())]
+    Damaged {
+        /// The pack.
+        pack: PackId,
+        /// The host that has the damaged bytes.
+        host: Option<NodeId>,
+    },
+    /// The job was told to stop.
+    #[error("interrupted")]
+    Cancelled,
+}

@@ -1,0 +1,171 @@
+//! Which chunks of a file have to be fetched: what is right on disk already is not.
+
+use std::sync::Arc;
+
+use nuthatch_disk::target::{TargetDir, TargetError, TargetFile};
+use nuthatch_format::ChunkId;
+
+use super::files::{FileJob, Files};
+use super::plan::Want;
+use crate::opener::PackBook;
+use crate::section_reader::ChunkError;
+
+/// What stands where a file goes.
+pub(crate) enum Existing {
+    /// Nothing of use.
+    Nothing,
+    /// What an earlier restore left unfinished.
+    Unfinished(Arc<TargetFile>),
+    /// A whole file of the right size; nothing of it was found wrong so far.
+    Right(TargetFile),
+    /// A whole file that is wrong somewhere; what is right of it is copied.
+    Wrong(TargetFile),
+}
+
+/// Why planning of a file stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlanFault {
+    /// A chunk or a list of chunks cannot be had.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    /// The target failed.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The lengths do not add up: somebody claimed what is not so.
+    #[error("the lengths of its parts do not add up")]
+    Lengths,
+}
+
+/// Plans one file, chunk by chunk in order.
+pub(crate) struct FilePlan<'p> {
+    /// The file.
+    pub(crate) job: &'p Arc<FileJob>,
+    /// What is there.
+    pub(crate) existing: Existing,
+    /// Data planned so far, in bytes.
+    pub(crate) planned: u64,
+}
+
+/// What to do about the next chunk.
+pub(crate) enum Next {
+    /// It is there.
+    Have,
+    /// Fetch it; the slot is not set yet.
+    Want(Want),
+}
+
+impl FilePlan<'_> {
+    /// Decides about the next chunk.
+    pub(crate) fn chunk(
+        &mut self,
+        id: &ChunkId,
+        book: &PackBook<'_>,
+        files: &Files<'_>,
+    ) -> Result<Next, PlanFault> {
+        let places = book.catalogue().lookup_all(id).map_err(ChunkError::from)?;
+        let Some(place) = places.first() else {
+            return Err(ChunkError::Unknown.into());
+        };
+        // Places of one chunk that disagree about its length cannot all be true, and what follows depends on it.
+        if places.iter().any(|other| other.len != place.len) {
+            return Err(PlanFault::Lengths);
+        }
+        let data = self.planned;
+        self.planned += u64::from(place.len);
+        if self.planned > self.job.segments.data_len() {
+            return Err(PlanFault::Lengths);
+        }
+        if self.is_there(id, data, place.len, book, files)? {
+            return Ok(Next::Have);
+        }
+        Ok(Next::Want(Want {
+            id: *id,
+            pack: place.pack,
+            section: place.section,
+            offset: place.offset,
+            len: place.len,
+            slot: 0,
+        }))
+    }
+
+    /// Whether a chunk is right on disk, and copied where it has to be.
+    fn is_there(
+        &mut self,
+        id: &ChunkId,
+        data: u64,
+        len: u32,
+        book: &PackBook<'_>,
+        files: &Files<'_>,
+    ) -> Result<bool, PlanFault> {
+        let bytes = match &self.existing {
+            Existing::Nothing => return Ok(false),
+            Existing::Unfinished(file) => self.read(file, data, len)?,
+            Existing::Right(file) | Existing::Wrong(file) => self.read(file, data, len)?,
+        };
+        let is_right = book.chunk_id(&bytes) == *id;
+        match std::mem::replace(&mut self.existing, Existing::Nothing) {
+            Existing::Right(file) if !is_right => {
+                self.copy_until(&file, data, files)?;
+                self.existing = Existing::Wrong(file);
+            }
+            Existing::Wrong(file) => {
+                if is_right {
+                    files.write(self.job, data, &bytes)?;
+                }
+                self.existing = Existing::Wrong(file);
+            }
+            other => self.existing = other,
+        }
+        Ok(is_right)
+    }
+
+    fn read(&self, file: &TargetFile, data: u64, len: u32) -> Result<Vec<u8>, TargetError> {
+        let mut bytes = vec![0; len as usize];
+        for (offset, from, count) in self.job.segments.locate(data, u64::from(len)) {
+            if let Some(space) = bytes.get_mut(from..from + count) {
+                file.read_at(offset, space)?;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Copies the beginning of a file that turned out wrong further on.
+    fn copy_until(&self, file: &TargetFile, end: u64, files: &Files<'_>) -> Result<(), TargetError> {
+        const STEP: u32 = 1024 * 1024;
+        let mut data = 0;
+        while data < end {
+            let len = u64::from(STEP).min(end - data) as u32;
+            let bytes = self.read(file, data, len)?;
+            files.write(self.job, data, &bytes)?;
+            data += u64::from(len);
+        }
+        Ok(())
+    }
+}
+
+/// What stands where the file goes, as far as it can be of use.
+pub(crate) fn existing(
+    dir: &TargetDir,
+    job: &Arc<FileJob>,
+    has_holes: bool,
+    files: &Files<'_>,
+) -> Result<Existing, TargetError> {
+    use nuthatch_disk::target::{Beginning, Standing};
+    let name = &job.spot.name;
+    if dir.has_unfinished(name)? {
+        if has_holes {
+            // What was left may have data where there must be holes.
+            drop(dir.create_file(name, job.size, Beginning::Fresh)?);
+            return Ok(Existing::Nothing);
+        }
+        return files.open(job).map(Existing::Unfinished);
+    }
+    match dir.standing(name)? {
+        Standing::File { size, .. } if size == job.size => match dir.open_standing(name) {
+            Ok(file) => Ok(Existing::Right(file)),
+            // Not readable: it is replaced.
+            Err(_) => Ok(Existing::Nothing),
+        },
+        _ => Ok(Existing::Nothing),
+    }
+}

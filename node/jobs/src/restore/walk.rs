@@ -1,0 +1,618 @@
+//! The walk of a restore: makes directories, links and special files as it meets them, and gathers the chunks of files into windows.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nuthatch_disk::owners::Owners;
+use nuthatch_disk::source::FileTime;
+use nuthatch_disk::target::{Special, Standing, TargetDir, TargetError, TargetMetadata};
+use nuthatch_format::content::Content;
+use nuthatch_format::snapshot::Snapshot;
+use nuthatch_format::tree::{Entry, EntryKind, Metadata};
+
+use super::dir_spool::{DirSpool, MadeDir};
+use super::fetch::Fetcher;
+use super::files::{FileJob, Files, Spot, Window, WindowWriter, in_words, tell_unset};
+use super::links::{LinkJob, LinkMap, Linking};
+use super::planner::{self, Existing, FilePlan, Next, PlanFault};
+use super::segments::Segments;
+use super::{Overwrite, RestoreError};
+use crate::content_reader::{ContentError, ContentReader};
+use crate::meta_reader::MetaReader;
+use crate::pattern::{PathIs, PatternSet};
+use crate::progress::{Reporter, Warning, WarningKind};
+use crate::section_reader::ChunkError;
+use crate::snapshot_path;
+use crate::tree_walk::{self, Found, TreeWalk, Visit};
+
+/// Chunks of a window (count): 4 GiB of data at the average size, 2 MiB of memory.
+const WANTS_MAX: usize = 16 * 1024;
+/// Files of a window (count).
+const FILES_MAX: usize = 8 * 1024;
+/// Bytes of attributes and names that a window's files hold.
+const ATTRIBUTES_LEN_MAX: usize = 4 * 1024 * 1024;
+/// Hard links that wait for the end of a window (count).
+const LINKS_MAX: usize = 8 * 1024;
+/// Target directories of the walk that are kept open.
+const OPEN_DIRS_MAX: usize = 64;
+
+/// What a walk is made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) includes: &'a PatternSet,
+    pub(crate) excludes: &'a PatternSet,
+    pub(crate) overwrite: Overwrite,
+    pub(crate) owners: &'a Owners,
+    pub(crate) files: &'a Files<'a>,
+    pub(crate) fetcher: &'a Fetcher<'a>,
+    pub(crate) reporter: &'a Reporter<'a>,
+    /// `None`: nothing is written.
+    pub(crate) root: Option<TargetDir>,
+    pub(crate) scratch: &'a Path,
+}
+
+/// What a walk counts by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct WalkCounts {
+    pub(crate) files_unchanged: u64,
+    pub(crate) files_linked: u64,
+    pub(crate) dirs: u64,
+    pub(crate) others: u64,
+}
+
+/// A restore in progress.
+pub(crate) struct Restorer<'a> {
+    parts: Parts<'a>,
+    dirs: Vec<DirFrame>,
+    spool: Option<DirSpool>,
+    window: Window,
+    attributes_len: usize,
+    link_jobs: Vec<LinkJob>,
+    links: LinkMap,
+    counts: WalkCounts,
+}
+
+/// A directory on the way down.
+struct DirFrame {
+    /// Names below the target, joined by slashes.
+    path: Vec<u8>,
+    /// Its entry; the target itself may have none.
+    entry: Option<Entry>,
+    /// It or one above it is named by an include pattern.
+    is_included: bool,
+    is_made: bool,
+    open: Option<TargetDir>,
+}
+
+impl<'a> Restorer<'a> {
+    /// At the beginning of a walk.
+    pub(crate) fn new(parts: Parts<'a>) -> Result<Self, RestoreError> {
+        let spool = match &parts.root {
+            Some(_) => Some(DirSpool::create(parts.scratch).map_err(RestoreError::Scratch)?),
+            None => None,
+        };
+        let top = DirFrame {
+            path: Vec::new(),
+            entry: None,
+            is_included: parts.includes.is_empty(),
+            is_made: true,
+            open: parts.root.clone(),
+        };
+        Ok(Self {
+            parts,
+            dirs: vec![top],
+            spool,
+            window: Window::default(),
+            attributes_len: 0,
+            link_jobs: Vec::new(),
+            links: LinkMap::default(),
+            counts: WalkCounts::default(),
+        })
+    }
+
+    /// Restores what was found at a path of the snapshot.
+    pub(crate) fn restore(
+        &mut self,
+        snapshot: &Snapshot,
+        names: &[&[u8]],
+        found: Found,
+        meta: &mut MetaReader<'_>,
+    ) -> Result<(), RestoreError> {
+        let path = names
+            .iter()
+            .fold(Vec::new(), |path, name| snapshot_path::join(&path, name));
+        let tree = match found {
+            Found::Nothing => return Ok(()),
+            Found::Root => snapshot.root.clone(),
+            Found::Entry(entry) => match &entry.kind {
+                EntryKind::Dir { tree } => {
+                    let tree = tree.clone();
+                    self.own_the_target(*entry)?;
+                    tree
+                }
+                _ => return self.entry(&path, *entry, meta).map(drop),
+            },
+        };
+        let mut walk = TreeWalk::new(&path, &tree);
+        while let Some(visit) = walk.next(meta) {
+            self.parts.fetcher.sections.cancel.check()?;
+            match visit {
+                Visit::Entry { path, entry } => {
+                    if let Some(tree) = self.entry(&path, *entry, meta)? {
+                        walk.enter(&path, &tree);
+                    }
+                }
+                Visit::Left => {
+                    self.dirs.pop();
+                }
+                Visit::Broken { path, error } => {
+                    let warning = tree_walk::broken(&path, error).map_err(RestoreError::from)?;
+                    self.parts.reporter.error(warning);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The target stands for a directory of the snapshot, and gets its attributes.
+    fn own_the_target(&mut self, entry: Entry) -> Result<(), RestoreError> {
+        if let Some(spool) = &mut self.spool {
+            let dir = MadeDir {
+                path: Vec::new(),
+                entry,
+            };
+            spool.push(&dir).map_err(RestoreError::Scratch)?;
+        }
+        self.counts.dirs += 1;
+        Ok(())
+    }
+
+    /// Writes what is still wanted, then the attributes of directories.
+    pub(crate) fn finish(mut self) -> Result<WalkCounts, RestoreError> {
+        self.flush(None)?;
+        while let Some(dir) = self
+            .spool
+            .as_mut()
+            .map(DirSpool::pop)
+            .transpose()
+            .map_err(RestoreError::Scratch)?
+        {
+            let Some(dir) = dir else { break };
+            self.parts.fetcher.sections.cancel.check()?;
+            let metadata = self.metadata(&dir.entry.meta);
+            match self.parts.files.dir(&dir.path) {
+                Ok(target) => tell_unset(self.parts.reporter, &dir.path, &target.finish(&metadata)),
+                Err(error) => {
+                    let warning = Warning::about(WarningKind::Attributes, &dir.path, in_words(&error));
+                    self.parts.reporter.warn(warning);
+                }
+            }
+        }
+        if let Some(root) = &self.parts.root {
+            root.sync().map_err(RestoreError::Target)?;
+        }
+        Ok(self.counts)
+    }
+
+    /// One entry. Answers the tree of a directory that has to be walked.
+    fn entry(
+        &mut self,
+        path: &[u8],
+        entry: Entry,
+        meta: &mut MetaReader<'_>,
+    ) -> Result<Option<Content>, RestoreError> {
+        let is_dir = matches!(entry.kind, EntryKind::Dir { .. });
+        let is = if is_dir { PathIs::Directory } else { PathIs::Other };
+        if self.parts.excludes.matches(path, is) {
+            return Ok(None);
+        }
+        let Some(above) = self.dirs.last() else {
+            return Ok(None);
+        };
+        let is_included = above.is_included || self.parts.includes.matches(path, is);
+        if let EntryKind::Dir { tree } = &entry.kind {
+            let tree = tree.clone();
+            return Ok(self.directory(path, entry, is_included)?.then_some(tree));
+        }
+        if !is_included {
+            return Ok(None);
+        }
+        if self.parts.root.is_none() {
+            self.count_only(&entry);
+            return Ok(None);
+        }
+        let spot = Spot {
+            dir: above.path.clone(),
+            name: entry.name.clone(),
+        };
+        let dir = match self.made_dir()? {
+            Ok(dir) => dir,
+            Err(error) => {
+                self.not_restored(path, &error);
+                return Ok(None);
+            }
+        };
+        match self.make(path, &entry, spot, &dir, meta)? {
+            Ok(()) => {}
+            Err(error) => self.not_restored(path, &error),
+        }
+        Ok(None)
+    }
+
+    /// What would be restored, where nothing is written.
+    fn count_only(&mut self, entry: &Entry) {
+        match &entry.kind {
+            EntryKind::File { .. } => self.counts.files_linked += 1,
+            _ => self.counts.others += 1,
+        }
+    }
+
+    fn not_restored(&self, path: &[u8], error: &TargetError) {
+        self.parts
+            .reporter
+            .error(Warning::about(WarningKind::NotRestored, path, in_words(error)));
+    }
+
+    /// Goes into a directory. Answers whether it is to be walked.
+    fn directory(&mut self, path: &[u8], entry: Entry, is_included: bool) -> Result<bool, RestoreError> {
+        let above = self
+            .dirs
+            .last()
+            .map(|dir| dir.path.as_slice())
+            .unwrap_or_default();
+        let mut below = above.to_vec();
+        if !below.is_empty() {
+            below.push(b'/');
+        }
+        below.extend_from_slice(&entry.name);
+        self.dirs.push(DirFrame {
+            path: below,
+            entry: Some(entry),
+            is_included,
+            is_made: false,
+            open: None,
+        });
+        if self.parts.root.is_none() {
+            self.counts.dirs += u64::from(is_included);
+            return Ok(true);
+        }
+        if is_included && let Err(error) = self.made_dir()? {
+            self.not_restored(path, &error);
+            self.dirs.pop();
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// The innermost directory of the walk, made with all above it. The inner error is about this directory only.
+    fn made_dir(&mut self) -> Result<Result<TargetDir, TargetError>, RestoreError> {
+        let depth = self.dirs.len();
+        if let Some(open) = self.dirs.last().and_then(|dir| dir.open.clone()) {
+            return Ok(Ok(open));
+        }
+        let first = self.dirs.iter().rposition(|dir| dir.is_made).unwrap_or_default();
+        let Some(made) = self.dirs.get(first) else {
+            return Ok(self.parts.files.dir(b""));
+        };
+        let mut open = match &made.open {
+            Some(open) => open.clone(),
+            None => match self.parts.files.dir(&made.path) {
+                Ok(open) => open,
+                Err(error) => return Ok(Err(error)),
+            },
+        };
+        for frame in self.dirs.iter_mut().skip(first + 1) {
+            let Some(entry) = &frame.entry else { continue };
+            open = match open.dir(&entry.name) {
+                Ok(open) => open,
+                Err(error) => return Ok(Err(error)),
+            };
+            frame.is_made = true;
+            frame.open = Some(open.clone());
+            self.counts.dirs += 1;
+            if let Some(spool) = &mut self.spool {
+                let dir = MadeDir {
+                    path: frame.path.clone(),
+                    entry: entry.clone(),
+                };
+                spool.push(&dir).map_err(RestoreError::Scratch)?;
+            }
+        }
+        let closing = depth.saturating_sub(OPEN_DIRS_MAX);
+        for frame in self.dirs.iter_mut().take(closing).skip(1) {
+            frame.open = None;
+        }
+        if let Some(last) = self.dirs.last_mut() {
+            last.open = Some(open.clone());
+        }
+        Ok(Ok(open))
+    }
+
+    /// Makes anything but a directory. The inner error is about this entry only.
+    fn make(
+        &mut self,
+        path: &[u8],
+        entry: &Entry,
+        spot: Spot,
+        dir: &TargetDir,
+        meta: &mut MetaReader<'_>,
+    ) -> Result<Result<(), TargetError>, RestoreError> {
+        match dir.standing(&entry.name) {
+            Ok(standing) if self.is_left_alone(standing, entry) => {
+                self.counts.files_unchanged += u64::from(matches!(entry.kind, EntryKind::File { .. }));
+                if let Some(group) = entry.hard_link {
+                    self.links.linking(group, entry, &spot);
+                }
+                self.parts.reporter.entry(path);
+                return Ok(Ok(()));
+            }
+            Ok(_) => {}
+            Err(error) => return Ok(Err(error)),
+        }
+        if let Some(group) = entry.hard_link {
+            match self.links.linking(group, entry, &spot) {
+                Linking::First => {}
+                Linking::Join { first, job } => {
+                    self.link_jobs.push(LinkJob {
+                        path: path.to_vec(),
+                        spot,
+                        first,
+                        job,
+                    });
+                    return if self.link_jobs.len() >= LINKS_MAX {
+                        self.flush(None).map(Ok)
+                    } else {
+                        Ok(Ok(()))
+                    };
+                }
+                Linking::Split => {
+                    let message = "it should be another name of a file that is not known any more";
+                    self.parts
+                        .reporter
+                        .warn(Warning::about(WarningKind::HardLinkSplit, path, message));
+                }
+            }
+        }
+        let group = entry.hard_link;
+        let made = match &entry.kind {
+            EntryKind::File { .. } => return self.file(path, entry, spot, dir, meta),
+            EntryKind::Symlink { target } => dir.symlink(&entry.name, target, &self.metadata(&entry.meta)),
+            EntryKind::Fifo => dir.special(&entry.name, Special::Fifo, &self.metadata(&entry.meta)),
+            EntryKind::CharDevice { major, minor } => dir.special(
+                &entry.name,
+                Special::CharDevice(*major, *minor),
+                &self.metadata(&entry.meta),
+            ),
+            EntryKind::BlockDevice { major, minor } => dir.special(
+                &entry.name,
+                Special::BlockDevice(*major, *minor),
+                &self.metadata(&entry.meta),
+            ),
+            EntryKind::Socket => {
+                let message = "a socket is noted, not restored: the program that owns it makes it";
+                self.parts
+                    .reporter
+                    .warn(Warning::about(WarningKind::NotRestored, path, message));
+                return Ok(Ok(()));
+            }
+            EntryKind::Dir { .. } => return Ok(Ok(())),
+        };
+        match made {
+            Ok(unset) => {
+                tell_unset(self.parts.reporter, path, &unset);
+                self.counts.others += 1;
+                self.parts.reporter.entry(path);
+                Ok(Ok(()))
+            }
+            Err(error) => {
+                if let Some(group) = group {
+                    self.links.forget(group);
+                }
+                Ok(Err(error))
+            }
+        }
+    }
+
+    fn is_left_alone(&self, standing: Standing, entry: &Entry) -> bool {
+        match (self.parts.overwrite, standing, &entry.kind) {
+            (_, Standing::Nothing, _) | (Overwrite::Always, _, _) => false,
+            (Overwrite::Never, _, _) => true,
+            (Overwrite::IfChanged, Standing::File { size, mtime }, EntryKind::File { size: wanted, .. }) => {
+                size == *wanted && mtime == time(&entry.meta)
+            }
+            (Overwrite::IfChanged, _, _) => false,
+        }
+    }
+
+    fn file(
+        &mut self,
+        path: &[u8],
+        entry: &Entry,
+        spot: Spot,
+        dir: &TargetDir,
+        meta: &mut MetaReader<'_>,
+    ) -> Result<Result<(), TargetError>, RestoreError> {
+        let EntryKind::File { size, content, holes } = &entry.kind else {
+            return Ok(Ok(()));
+        };
+        self.parts.files.keep_dir(&spot.dir, dir);
+        let metadata = self.metadata(&entry.meta);
+        self.attributes_len += path.len()
+            + metadata
+                .xattrs
+                .iter()
+                .map(|(n, v)| n.len() + v.len())
+                .sum::<usize>();
+        let segments = Segments::new(*size, holes);
+        let job = Arc::new(FileJob::new(path.to_vec(), spot, *size, segments, metadata));
+        if let Some(group) = entry.hard_link {
+            self.links.set_job(group, &job);
+        }
+        let existing = match planner::existing(dir, &job, !holes.is_empty(), self.parts.files) {
+            Ok(existing) => existing,
+            Err(error) => {
+                if let Some(group) = entry.hard_link {
+                    self.links.forget(group);
+                }
+                return Ok(Err(error));
+            }
+        };
+        self.window.files.push(Arc::clone(&job));
+        let mut plan = FilePlan {
+            job: &job,
+            existing,
+            planned: 0,
+        };
+        let planned = self.plan(&mut plan, content, meta)?;
+        let existing = std::mem::replace(&mut plan.existing, Existing::Nothing);
+        match (planned, existing) {
+            (Err(PlanFault::Chunk(error)), _) => {
+                let error = RestoreError::of_chunk(error)?;
+                self.parts.files.fail(&job, error.kind(), &error.to_string());
+            }
+            (Err(PlanFault::Target(error)), _) => {
+                self.parts
+                    .files
+                    .fail(&job, WarningKind::NotRestored, &in_words(&error));
+            }
+            (Err(error @ PlanFault::Lengths), _) => {
+                self.parts
+                    .files
+                    .fail(&job, WarningKind::Damaged, &error.to_string());
+            }
+            (Ok(()), Existing::Right(file)) => {
+                tell_unset(self.parts.reporter, path, &file.adopt(&job.metadata));
+                self.counts.files_unchanged += 1;
+                self.parts.reporter.entry(path);
+                return Ok(Ok(()));
+            }
+            (Ok(()), existing) => drop(existing),
+        }
+        self.parts.files.settle(&job);
+        let is_full = self.window.files.len() >= FILES_MAX || self.attributes_len >= ATTRIBUTES_LEN_MAX;
+        if is_full {
+            self.flush(None).map(Ok)
+        } else {
+            Ok(Ok(()))
+        }
+    }
+
+    /// Plans all chunks of a file; a window that fills up is written on the way.
+    fn plan(
+        &mut self,
+        plan: &mut FilePlan<'_>,
+        content: &Content,
+        meta: &mut MetaReader<'_>,
+    ) -> Result<Result<(), PlanFault>, RestoreError> {
+        let mut ids = match ContentReader::new::<ChunkError>(content) {
+            Ok(ids) => ids,
+            Err(error) => return Ok(Err(fault(error))),
+        };
+        loop {
+            let id = match ids.next(meta) {
+                Ok(Some(id)) => id,
+                Ok(None) if plan.planned == content.len => return Ok(Ok(())),
+                Ok(None) => return Ok(Err(PlanFault::Lengths)),
+                Err(error) => return Ok(Err(fault(error))),
+            };
+            self.parts.fetcher.sections.cancel.check()?;
+            let data = plan.planned;
+            match plan.chunk(&id, self.parts.fetcher.sections.book, self.parts.files) {
+                Ok(Next::Have) => {}
+                Ok(Next::Want(mut want)) => {
+                    plan.job.expect();
+                    want.slot = self.window.slots.len() as u32;
+                    self.window
+                        .slots
+                        .push((self.window.files.len().saturating_sub(1) as u32, data));
+                    self.window.wants.push(want);
+                    if self.window.wants.len() >= WANTS_MAX {
+                        self.flush(Some(plan.job))?;
+                    }
+                }
+                Err(error) => return Ok(Err(error)),
+            }
+            if plan.job.is_failed() {
+                return Ok(Ok(()));
+            }
+        }
+    }
+
+    /// Fetches and writes everything that is wanted. A file that is still being planned stays in the window.
+    fn flush(&mut self, unplanned: Option<&Arc<FileJob>>) -> Result<(), RestoreError> {
+        let wants = std::mem::take(&mut self.window.wants);
+        if !wants.is_empty() {
+            let writer = WindowWriter {
+                window: &self.window,
+                files: self.parts.files,
+            };
+            let failed = match self.parts.fetcher.run(wants, &writer) {
+                Ok(failed) => failed,
+                Err(error) => {
+                    return Err(RestoreError::of_chunk(error)
+                        .err()
+                        .unwrap_or(RestoreError::Cancelled));
+                }
+            };
+            for (want, error) in failed {
+                if let Some((file, _)) = self.window.place(&want) {
+                    self.parts.files.fail(file, error.kind(), &error.to_string());
+                    self.parts.files.settle(file);
+                }
+            }
+        }
+        self.window = Window::default();
+        self.window.files.extend(unplanned.cloned());
+        self.attributes_len = 0;
+        self.join_links();
+        self.links.settle();
+        Ok(())
+    }
+
+    fn join_links(&mut self) {
+        for link in std::mem::take(&mut self.link_jobs) {
+            if link.job.as_ref().is_some_and(|job| job.is_failed()) {
+                let message = "it is another name of a file that could not be restored";
+                self.parts
+                    .reporter
+                    .error(Warning::about(WarningKind::NotRestored, &link.path, message));
+                continue;
+            }
+            let joined = self.parts.files.dir(&link.spot.dir).and_then(|dir| {
+                let first = self.parts.files.dir(&link.first.dir)?;
+                dir.hard_link(&link.spot.name, &first, &link.first.name)
+            });
+            match joined {
+                Ok(()) => {
+                    self.counts.files_linked += 1;
+                    self.parts.reporter.entry(&link.path);
+                }
+                Err(error) => self.not_restored(&link.path, &error),
+            }
+        }
+    }
+
+    fn metadata(&self, meta: &Metadata) -> TargetMetadata {
+        let owners = self.parts.owners;
+        TargetMetadata {
+            mode: meta.mode,
+            uid: owners.uid_here(meta.user.as_deref().unwrap_or_default(), meta.uid),
+            gid: owners.gid_here(meta.group.as_deref().unwrap_or_default(), meta.gid),
+            mtime: time(meta),
+            xattrs: meta.xattrs.clone(),
+        }
+    }
+}
+
+fn time(meta: &Metadata) -> FileTime {
+    FileTime {
+        secs: meta.mtime.secs,
+        nanos: meta.mtime.nanos,
+    }
+}
+
+fn fault(error: ContentError<ChunkError>) -> PlanFault {
+    match error {
+        ContentError::Chunk(error) => PlanFault::Chunk(error),
+        ContentError::Malformed => PlanFault::Lengths,
+    }
+}

@@ -1,0 +1,197 @@
+//! Gets sections of packs from a source and opens them. What does not open is asked for again elsewhere, and whoever gave it is named.
+
+use std::ops::Range;
+
+use nuthatch_disk::IndexError;
+use nuthatch_disk::catalogue::PackRecord;
+use nuthatch_format::{ChunkId, NodeId};
+
+use crate::cancel::{Cancel, Cancelled};
+use crate::opener::{BadSection, OpenPack, PackBook};
+use crate::pack_source::{PackSource, SourceError};
+use crate::progress::{Reporter, Warning, WarningKind};
+use crate::restore::ranges::{self, Shape};
+
+/// Readings of one section, when sources keep giving bytes that do not open (count).
+const READINGS_MAX: u32 = 8;
+
+/// Why a chunk cannot be had from any place that is known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChunkError {
+    /// No journal says where it is.
+    #[error("no pack is known to hold a part of it")]
+    Unknown,
+    /// Its pack cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// What is stored is not what it must be.
+    #[error("what is stored of it is not what it must be")]
+    Damaged,
+    /// The catalogue failed.
+    #[error("the catalogue could not be read")]
+    Index(#[from] IndexError),
+    /// The job was told to stop.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl From<Cancelled> for ChunkError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+impl ChunkError {
+    /// What kind of warning it is.
+    pub(crate) fn kind(&self) -> WarningKind {
+        match self {
+            Self::Source(SourceError::Away { .. } | SourceError::Lost { .. } | SourceError::Cancelled)
+            | Self::Cancelled => WarningKind::Unavailable,
+            Self::Unknown | Self::Source(SourceError::Damaged { .. }) | Self::Damaged | Self::Index(_) => {
+                WarningKind::Damaged
+            }
+        }
+    }
+
+    /// Of two reasons why a chunk cannot be had, the one that gives more hope.
+    pub(crate) fn or(self, other: Self) -> Self {
+        let hope = |error: &Self| match error {
+            Self::Cancelled => 5,
+            Self::Index(_) => 4,
+            Self::Source(SourceError::Away { .. } | SourceError::Cancelled) => 3,
+            Self::Source(SourceError::Lost { .. }) => 2,
+            Self::Source(SourceError::Damaged { .. }) | Self::Damaged => 1,
+            Self::Unknown => 0,
+        };
+        if hope(&other) > hope(&self) { other } else { self }
+    }
+}
+
+/// Why one claim of a chunk did not give it.
+#[derive(Debug)]
+pub(crate) enum ClaimFault {
+    /// The pack's bytes cannot be had.
+    Source(SourceError),
+    /// They are damaged everywhere; the host that gave them last, where that is known.
+    Damaged(Option<NodeId>),
+    /// Its device claimed what is not so.
+    False,
+}
+
+impl From<ClaimFault> for ChunkError {
+    fn from(fault: ClaimFault) -> Self {
+        match fault {
+            ClaimFault::Source(SourceError::Cancelled) => Self::Cancelled,
+            ClaimFault::Source(error) => Self::Source(error),
+            ClaimFault::Damaged(_) | ClaimFault::False => Self::Damaged,
+        }
+    }
+}
+
+/// Reads and opens sections.
+pub(crate) struct SectionReader<'a> {
+    /// Packs and their keys.
+    pub(crate) book: &'a PackBook<'a>,
+    /// Where bytes come from.
+    pub(crate) source: &'a dyn PackSource,
+    /// Where faults are told.
+    pub(crate) reporter: &'a Reporter<'a>,
+    /// Ends the job.
+    pub(crate) cancel: &'a Cancel,
+}
+
+impl SectionReader<'_> {
+    /// What the ranges of a pack depend on.
+    pub(crate) fn shape(&self, record: &PackRecord) -> Shape {
+        Shape {
+            pack_len: record.len.0,
+            shard_len: self.source.shard_len(record),
+        }
+    }
+
+    /// Ranges of a pack, each complete.
+    pub(crate) fn read(
+        &self,
+        record: &PackRecord,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Vec<u8>>, SourceError> {
+        if self.cancel.is_cancelled() {
+            return Err(SourceError::Cancelled);
+        }
+        let bytes = self.source.read(record, ranges)?;
+        self.reporter
+            .moved(bytes.iter().map(|part| part.len() as u64).sum());
+        let is_complete = bytes.len() == ranges.len()
+            && bytes
+                .iter()
+                .zip(ranges)
+                .all(|(part, range)| part.len() as u64 == range.end - range.start);
+        if is_complete {
+            Ok(bytes)
+        } else {
+            Err(SourceError::Damaged {
+                pack: record.id,
+                host: None,
+            })
+        }
+    }
+
+    /// A section's plaintext. `first` is what was read of it; when that does not open, it is read again as long as there is another place.
+    pub(crate) fn open(&self, pack: &OpenPack, index: u32, first: &[u8]) -> Result<Vec<u8>, ClaimFault> {
+        let range = pack.range(index).ok_or(ClaimFault::False)?;
+        let mut again;
+        let mut host = None;
+        let mut sealed = first;
+        for _ in 0..READINGS_MAX {
+            match pack.open(index, sealed) {
+                Ok(plain) => return Ok(plain),
+                Err(BadSection::FalseClaim) => return Err(ClaimFault::False),
+                Err(BadSection::WrongBytes) => {}
+            }
+            let distrust = self.source.distrust(&pack.record, &range);
+            self.reporter.warn(Warning {
+                kind: WarningKind::WrongBytes,
+                path: Vec::new(),
+                message: format!("section {index} of pack {} does not open", pack.record.id.short()),
+                device: Some(pack.record.device),
+                host: distrust.host,
+            });
+            host = distrust.host;
+            if !distrust.has_other {
+                break;
+            }
+            let ranges = ranges::align(std::slice::from_ref(&range), self.shape(&pack.record));
+            again = self.read(&pack.record, &ranges).map_err(ClaimFault::Source)?;
+            sealed = ranges::slice(&ranges, &again, &range).ok_or(ClaimFault::False)?;
+        }
+        Err(ClaimFault::Damaged(host))
+    }
+
+    /// The chunk that a section is said to hold there, if it really is that chunk.
+    pub(crate) fn prove<'p>(
+        &self,
+        id: &ChunkId,
+        plain: &'p [u8],
+        at: Range<usize>,
+    ) -> Result<&'p [u8], ClaimFault> {
+        match plain.get(at) {
+            Some(bytes) if self.book.chunk_id(bytes) == *id => Ok(bytes),
+            _ => Err(ClaimFault::False),
+        }
+    }
+
+    /// Tells that a device's claim turned out false.
+    pub(crate) fn accuse(&self, record: &PackRecord, what: &str) {
+        self.reporter.warn(Warning {
+            kind: WarningKind::FalseClaim,
+            path: Vec::new(),
+            message: format!(
+                "device {} claims {what} in pack {}",
+                record.device.short(),
+                record.id.short()
+            ),
+            device: Some(record.device),
+            host: None,
+        });
+    }
+}
