@@ -7,7 +7,6 @@
 use minicbor::{Decode, Encode};
 use nuthatch_erasure::ShardIndex;
 use nuthatch_format::codec::{self, Canonical, DecodeError};
-use nuthatch_format::signed::Signed;
 use nuthatch_format::slice;
 use nuthatch_format::{ArchiveId, LabelId, LineId, Span};
 
@@ -16,16 +15,14 @@ use crate::bounded::{Opaque, len_max, shard_index};
 use crate::receipt::{Receipt, SegmentReceipt};
 
 mod credit;
+pub use nuthatch_format::journal::SEGMENT_LEN_MAX;
 pub use nuthatch_format::label::SIGNED_LABEL_LEN_MAX;
 pub use nuthatch_format::slice::SLICE_LEN_MAX;
 
 pub use credit::{CREDIT_MAX, Credit, CreditError};
 
 /// Bytes of a shard that one data frame carries at most.
-pub const RANGE_LEN_MAX: u64 = slice::SLICE_RANGE;
-
-/// Longest signed segment, in bytes.
-pub const SEGMENT_LEN_MAX: usize = Signed::LEN_MAX;
+pub const RANGE_LEN_MAX: u32 = slice::SLICE_RANGE as u32;
 
 /// Longest frame, in bytes of CBOR, without its length prefix.
 pub const FRAME_LEN_MAX: usize =
@@ -43,7 +40,7 @@ const _: () = assert!(
 );
 const _: () = assert!(FRAME_LEN_MAX >= AROUND + len_max::signed(Receipt::LEN_MAX));
 const _: () = assert!(FRAME_LEN_MAX >= AROUND + len_max::map(6, 2 * len_max::ID + 4 * len_max::NUMBER));
-const _: () = assert!(RANGE_LEN_MAX <= u32::MAX as u64 && FRAME_LEN_MAX <= u32::MAX as usize);
+const _: () = assert!(RANGE_LEN_MAX as u64 == slice::SLICE_RANGE && FRAME_LEN_MAX <= u32::MAX as usize);
 const _: () = assert!(SLICE_LEN_MAX as u64 <= CREDIT_MAX && SEGMENT_LEN_MAX as u64 <= CREDIT_MAX);
 
 /// A stripe's label in its exact signed bytes.

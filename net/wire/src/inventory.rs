@@ -63,7 +63,7 @@ impl Default for InventoryBuilder {
 }
 
 fn prefix_hasher() -> blake3::Hasher {
-    blake3::Hasher::new_derive_key("nuthatch 2026 inventory prefix v1")
+    blake3::Hasher::new_derive_key("nuthatch v1 inventory prefix")
 }
 
 impl InventoryBuilder {
@@ -149,7 +149,7 @@ pub struct DigestTable(Box<[Digest; PREFIXES]>);
 impl DigestTable {
     /// The hash that a host signs for the whole table.
     pub fn root(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new_derive_key("nuthatch 2026 inventory root v1");
+        let mut hasher = blake3::Hasher::new_derive_key("nuthatch v1 inventory root");
         for digest in self.0.iter() {
             hasher.update(&digest.0);
         }

@@ -62,7 +62,7 @@ pub const PAGE_LEN_MAX: usize = MESSAGE_LEN_MAX - 1024;
 ///
 /// Whoever knows the archive can ask who holds anything of it; from the key alone the archive can't be told.
 pub fn provider_key(archive: &ArchiveId) -> [u8; 32] {
-    blake3::derive_key("nuthatch 2026 kademlia provider key v1", archive.as_bytes())
+    blake3::derive_key("nuthatch v1 kademlia provider key", archive.as_bytes())
 }
 
 #[cfg(test)]

@@ -30,9 +30,9 @@ fn slow_root(holdings: &BTreeSet<Holding>) -> Digest {
             bytes.extend_from_slice(holding.label.as_bytes());
             bytes.push(holding.index.0);
         }
-        all.extend_from_slice(&blake3::derive_key("nuthatch 2026 inventory prefix v1", &bytes));
+        all.extend_from_slice(&blake3::derive_key("nuthatch v1 inventory prefix", &bytes));
     }
-    Digest(blake3::derive_key("nuthatch 2026 inventory root v1", &all))
+    Digest(blake3::derive_key("nuthatch v1 inventory root", &all))
 }
 
 proptest! {

@@ -267,7 +267,7 @@ impl fmt::Debug for Invitation {
 }
 
 fn checksum(payload: &[u8]) -> [u8; CHECKSUM_LEN] {
-    let hash = blake3::derive_key("nuthatch 2026 invitation checksum v1", payload);
+    let hash = blake3::derive_key("nuthatch v1 invitation checksum", payload);
     match hash.first_chunk() {
         Some(sum) => *sum,
         None => unreachable!("a hash is longer than a checksum"),

@@ -225,7 +225,7 @@ impl Roster {
 
     /// BLAKE3 over the digests of all items, ascending: equal where two nodes know the same.
     pub fn digest(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new_derive_key("nuthatch 2026 roster digest v1");
+        let mut hasher = blake3::Hasher::new_derive_key("nuthatch v1 roster digest");
         for digest in self.items.keys() {
             hasher.update(&digest.0);
         }
