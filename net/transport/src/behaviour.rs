@@ -20,6 +20,7 @@ use crate::config::{
 use crate::event::Degraded;
 use crate::gate::{Gate, Gated};
 use crate::inbound::Inbound;
+use crate::silence::SILENCE_MIN;
 use crate::streams::Streams;
 
 /// What identify calls the network that we speak; a change of its meaning changes the number.
@@ -36,6 +37,8 @@ const IDENTIFY_INTERVAL: Duration = Duration::from_mins(1);
 /// How often a connection is tried, and how long the answer may take.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+const _: () = assert!(PING_INTERVAL.as_millis() < SILENCE_MIN.as_millis());
 
 /// What members speak to each other, and nobody else hears.
 #[derive(NetworkBehaviour)]

@@ -18,7 +18,7 @@ use crate::address::{Path, PathClass};
 use crate::config::{LINGER_LEN_MAX, LINGER_TIMEOUT};
 use crate::framed::{FrameError, FrameReader, FrameWriter, Terms};
 use crate::inbound::Taken;
-use crate::transport::Wishes;
+use crate::wishes::Wishes;
 
 /// Why a frame did not come or go. The stream is of no use any more: drop it.
 #[derive(Debug, thiserror::Error)]

@@ -111,7 +111,7 @@ pub(crate) const CONNECTIONS_MAX: u32 = 640;
 /// Connections to one node (count): TCP, QUIC, a relayed and a punched one, and one of each side's that cross.
 pub(crate) const CONNECTIONS_PER_NODE_MAX: u32 = 6;
 /// Connections whose handshake is under way, in each direction (count).
-pub(crate) const HANDSHAKES_MAX: u32 = 64;
+pub(crate) const HANDSHAKES_MAX: u32 = 128;
 /// Connections with nodes that are no members (count).
 pub(crate) const STRANGERS_MAX: usize = 32;
 
@@ -167,5 +167,6 @@ pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 const _: () = assert!(BULK_PER_NODE_MAX + REQUESTS_PER_NODE_MAX < STREAMS_PER_CONNECTION_MAX);
 const _: () = assert!(OPENS_PER_CONNECTION_MAX < STREAMS_PER_CONNECTION_MAX);
 const _: () = assert!(LINGER_LEN_MAX > MESSAGE_LEN_MAX);
+const _: () = assert!(DIALS_MAX < HANDSHAKES_MAX as usize);
 const _: () = assert!(BACKLOG_HINTS_MAX < BACKLOG_MAX);
 const _: () = assert!(CLOSE_TIMEOUT.as_millis() < SHUTDOWN_TIMEOUT.as_millis());

@@ -1,6 +1,6 @@
-//! Dials under way, who waits for them, and why a dial fails. It starts none by itself: when to dial again is the engine's business.
+//! What is to be dialled, dials under way and who waits for them, and why a dial fails. It starts none by itself: when to dial again is the engine's business.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 
 use libp2p::swarm::ConnectionId;
@@ -8,7 +8,7 @@ use libp2p::{Multiaddr, PeerId, TransportError};
 use nuthatch_format::NodeId;
 use tokio::sync::oneshot;
 
-use crate::address::node_of;
+use crate::address::{node_of, peer_of, rank, split_peer};
 use crate::config::{DIAL_ADDRESSES_MAX, DIALS_MAX};
 
 /// An address that did not answer, and why.
@@ -67,6 +67,9 @@ pub enum DialError {
     /// Too many dials are under way.
     #[error("too many dials are under way")]
     Busy,
+    /// The node was disconnected meanwhile.
+    #[error("given up, since the node is to be disconnected")]
+    GivenUp,
     /// It took too long.
     #[error("no answer in time")]
     TimedOut,
@@ -123,7 +126,7 @@ pub(crate) fn reason_of(error: &libp2p::swarm::DialError) -> DialError {
         Libp2p::WrongPeerId { obtained, address } => match node_of(obtained) {
             Some(found) => DialError::WrongNode {
                 found,
-                address: crate::address::split_peer(address.clone()).0.to_string(),
+                address: split_peer(address.clone()).0.to_string(),
             },
             None => unreachable_at(address, "another program answers there"),
         },
@@ -132,12 +135,12 @@ pub(crate) fn reason_of(error: &libp2p::swarm::DialError) -> DialError {
             attempts: attempts
                 .iter()
                 .map(|(address, error)| FailedAddress {
-                    address: crate::address::split_peer(address.clone()).0.to_string(),
+                    address: split_peer(address.clone()).0.to_string(),
                     reason: transport_reason(error),
                 })
                 .collect(),
         },
-        Libp2p::Aborted | Libp2p::DialPeerConditionFalse(_) => DialError::TimedOut,
+        Libp2p::Aborted | Libp2p::DialPeerConditionFalse(_) => DialError::GivenUp,
     }
 }
 
@@ -169,4 +172,58 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Whom to dial, if it is known, and where.
+pub(crate) type Target = (Option<PeerId>, Vec<Multiaddr>);
+
+/// Sorts what is to be dialled.
+pub(crate) fn targets(node: Option<NodeId>, addresses: &[String]) -> Result<Vec<Target>, DialError> {
+    if addresses.len() > DIAL_ADDRESSES_MAX {
+        return Err(DialError::TooManyAddresses {
+            found: addresses.len(),
+        });
+    }
+    let wanted = node.and_then(|node| peer_of(&node));
+    let mut by_peer: BTreeMap<Option<PeerId>, Vec<Multiaddr>> = BTreeMap::new();
+    for text in addresses {
+        let bad = || DialError::BadAddress {
+            address: text.clone(),
+        };
+        let (address, named) = split_peer(text.parse().map_err(|_| bad())?);
+        if wanted.is_some() && named.is_some() && named != wanted {
+            return Err(bad());
+        }
+        by_peer.entry(wanted.or(named)).or_default().push(address);
+    }
+    if wanted.is_some() {
+        // Without an address too: the node may be connected already.
+        by_peer.entry(wanted).or_default();
+    }
+    if by_peer.is_empty() {
+        return Err(DialError::NoAddress);
+    }
+    let mut targets = Vec::new();
+    for (peer, mut addresses) in by_peer {
+        addresses.sort_by_key(rank);
+        addresses.dedup();
+        match peer {
+            Some(_) => targets.push((peer, addresses)),
+            // Each may be another node's.
+            None => targets.extend(addresses.into_iter().map(|address| (None, vec![address]))),
+        }
+    }
+    Ok(targets)
+}
+
+/// The error to report of two: attempts add up, and what says more wins.
+pub(crate) fn merge(one: DialError, two: DialError) -> DialError {
+    match (one, two) {
+        (DialError::Unreachable { attempts: mut all }, DialError::Unreachable { attempts }) => {
+            all.extend(attempts);
+            DialError::Unreachable { attempts: all }
+        }
+        (DialError::NoAddress | DialError::Unreachable { .. }, other) => other,
+        (one, _) => one,
+    }
 }

@@ -28,7 +28,7 @@ use crate::gate::Standing;
 use crate::meter::{Counter, Meters};
 use crate::protocol::{ControlProtocol, Protocol};
 use crate::streams::Opened;
-use crate::transport::Wishes;
+use crate::wishes::Wishes;
 
 /// What one node may hold open here, over all its connections.
 #[derive(Debug)]

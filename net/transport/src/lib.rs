@@ -30,6 +30,7 @@ mod streams;
 mod swarm;
 mod task;
 mod transport;
+mod wishes;
 
 pub use address::PathClass;
 pub use bulk::{BulkError, BulkReceiver, BulkSender, BulkStream};

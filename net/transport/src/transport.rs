@@ -1,30 +1,26 @@
 //! The handle on a running transport: what the rest of Nuthatch calls. It sends commands to the swarm's task and waits with deadlines;
 //! it holds no state of the network.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 use nuthatch_format::NodeId;
 use nuthatch_wire::bulk::FRAME_LEN_MAX;
 use nuthatch_wire::protocol::MESSAGE_LEN_MAX;
-use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::address::{node_of, peer_of, rank, split_peer};
+use crate::address::{node_of, peer_of, split_peer};
 use crate::bulk::{BulkStream, Line};
 use crate::config::{
-    COMMANDS_MAX, Config, DIAL_ADDRESSES_MAX, LISTEN_TIMEOUT, PEER_ADDRESSES_MAX, QUERY_TIMEOUT,
-    SHUTDOWN_TIMEOUT, StartError, Timings,
+    COMMANDS_MAX, Config, LISTEN_TIMEOUT, QUERY_TIMEOUT, SHUTDOWN_TIMEOUT, StartError, Timings,
 };
 use crate::control::{ControlStream, RequestError};
-use crate::dialing::{DialError, Dialer};
+use crate::dialing::{DialError, Dialer, merge, targets};
 use crate::event::Event;
 use crate::framed::Terms;
 use crate::gate::Gate;
@@ -34,6 +30,7 @@ use crate::protocol::{ControlProtocol, Protocol};
 use crate::streams::{OpenError, Opened, Opener};
 use crate::swarm;
 use crate::task::{Listening, Task};
+use crate::wishes::Wishes;
 
 /// What the handle asks of the swarm's task. Answers go to whoever asked.
 #[derive(Debug)]
@@ -44,47 +41,6 @@ pub(crate) enum Command {
     Provide([u8; 32], oneshot::Sender<()>),
     Providers([u8; 32], oneshot::Sender<Vec<NodeId>>),
     Shutdown,
-}
-
-/// Nodes and addresses that wishes may be about (count each).
-const WISHES_MAX: usize = 4096;
-
-/// What is asked of the swarm's task without waiting. Asking twice is asking once, so sets bound it.
-#[derive(Debug, Default)]
-pub(crate) struct Wishes {
-    open: Mutex<OpenWishes>,
-    any: Notify,
-}
-
-/// Wishes that are not fulfilled yet.
-#[derive(Debug, Default)]
-pub(crate) struct OpenWishes {
-    pub(crate) disconnect: BTreeSet<NodeId>,
-    pub(crate) reconsider: BTreeSet<NodeId>,
-    pub(crate) addresses: BTreeMap<NodeId, BTreeSet<Multiaddr>>,
-    pub(crate) complaints: BTreeSet<(ConnectionId, NodeId)>,
-}
-
-impl Wishes {
-    fn add(&self, wish: impl FnOnce(&mut OpenWishes)) {
-        wish(&mut self.open.lock());
-        self.any.notify_one();
-    }
-
-    /// A stream on this connection stalled.
-    pub(crate) fn complain(&self, node: NodeId, connection: ConnectionId) {
-        self.add(|open| {
-            if open.complaints.len() < WISHES_MAX {
-                open.complaints.insert((connection, node));
-            }
-        });
-    }
-
-    /// Waits until there are wishes, and takes them.
-    pub(crate) async fn take(&self) -> OpenWishes {
-        self.any.notified().await;
-        std::mem::take(&mut *self.open.lock())
-    }
 }
 
 /// A running transport. Clones are handles on the same one; it ends by [`shutdown`](Self::shutdown) or when the last is dropped.
@@ -285,32 +241,20 @@ impl Transport {
 
     /// Closes all connections with a node. `Disconnected` follows, if there were any.
     pub fn disconnect(&self, node: NodeId) {
-        self.wishes.add(|open| {
-            open.disconnect.insert(node);
-        });
+        self.wishes.disconnect(node);
     }
 
     /// Has the gate asked again about a node whose standing changed. Its open connections follow: a new member's are let in as they
     /// stand (and `Connected` comes once more), those of one that is a member no longer are closed.
     pub fn reconsider(&self, node: NodeId) {
-        self.wishes.add(|open| {
-            open.reconsider.insert(node);
-        });
+        self.wishes.reconsider(node);
     }
 
     /// Tells the address tables where a member can be reached. A hint; addresses that cannot be read are left out.
     pub fn add_address(&self, node: NodeId, address: &str) {
-        let Ok(address) = address.parse::<Multiaddr>() else {
-            return;
-        };
-        self.wishes.add(|open| {
-            if open.addresses.len() < WISHES_MAX {
-                let known = open.addresses.entry(node).or_default();
-                if known.len() < PEER_ADDRESSES_MAX {
-                    known.insert(split_peer(address).0);
-                }
-            }
-        });
+        if let Ok(address) = address.parse() {
+            self.wishes.add_address(node, split_peer(address).0);
+        }
     }
 
     /// Asks the members' address tables where a node is. A hint: empty when nobody knows, or nobody is connected.
@@ -332,7 +276,8 @@ impl Transport {
         }
     }
 
-    /// Asks the members' address tables who has something under a key. A hint: empty when nobody knows, or nobody is connected.
+    /// Asks the members' address tables who has something under a key, ourselves included. A hint: empty when nobody knows, or nobody
+    /// is connected.
     pub async fn providers(&self, key: [u8; 32]) -> Vec<NodeId> {
         self.ask(|asker| Command::Providers(key, asker))
             .await
@@ -381,57 +326,3 @@ impl Transport {
 /// The swarm's task has ended.
 #[derive(Debug)]
 struct Gone;
-
-/// Whom to dial, if it is known, and where.
-type Target = (Option<PeerId>, Vec<Multiaddr>);
-
-/// Sorts what is to be dialled.
-fn targets(node: Option<NodeId>, addresses: &[String]) -> Result<Vec<Target>, DialError> {
-    if addresses.len() > DIAL_ADDRESSES_MAX {
-        return Err(DialError::TooManyAddresses {
-            found: addresses.len(),
-        });
-    }
-    let wanted = node.and_then(|node| peer_of(&node));
-    let mut by_peer: BTreeMap<Option<PeerId>, Vec<Multiaddr>> = BTreeMap::new();
-    for text in addresses {
-        let bad = || DialError::BadAddress {
-            address: text.clone(),
-        };
-        let (address, named) = split_peer(text.parse().map_err(|_| bad())?);
-        if wanted.is_some() && named.is_some() && named != wanted {
-            return Err(bad());
-        }
-        by_peer.entry(wanted.or(named)).or_default().push(address);
-    }
-    if wanted.is_some() {
-        // Without an address too: the node may be connected already.
-        by_peer.entry(wanted).or_default();
-    }
-    if by_peer.is_empty() {
-        return Err(DialError::NoAddress);
-    }
-    let mut targets = Vec::new();
-    for (peer, mut addresses) in by_peer {
-        addresses.sort_by_key(rank);
-        addresses.dedup();
-        match peer {
-            Some(_) => targets.push((peer, addresses)),
-            // Each may be another node's.
-            None => targets.extend(addresses.into_iter().map(|address| (None, vec![address]))),
-        }
-    }
-    Ok(targets)
-}
-
-/// The error to report of two: attempts add up, and what says more wins.
-fn merge(one: DialError, two: DialError) -> DialError {
-    match (one, two) {
-        (DialError::Unreachable { attempts: mut all }, DialError::Unreachable { attempts }) => {
-            all.extend(attempts);
-            DialError::Unreachable { attempts: all }
-        }
-        (DialError::NoAddress | DialError::Unreachable { .. }, other) => other,
-        (one, _) => one,
-    }
-}
