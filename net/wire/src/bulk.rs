@@ -95,7 +95,7 @@ pub enum Frame {
     /// Answers each `Segment` of `PutSegments`, in order: it is synced.
     #[n(13)]
     SegmentReceipt(#[n(0)] Attestation<SegmentReceipt>),
-    /// From whoever opened: I no longer want this. Ends the operation; answered by `Finish`, until which all else is ignored.
+    /// From whoever opened: I no longer want this. Answered by `Finish`; nothing more is opened on the stream.
     #[n(14)]
     Cancel,
 }
