@@ -8,6 +8,8 @@
 pub mod atomic;
 pub mod catalogue;
 pub mod file_cache;
+#[cfg(test)]
+mod fixtures;
 pub mod home;
 pub mod index;
 pub mod owners;

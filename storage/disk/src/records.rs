@@ -35,6 +35,9 @@ pub enum RecordChange {
     },
 }
 
+/// A key and its value.
+pub type Record = (Vec<u8>, Vec<u8>);
+
 /// Why records could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitRecordsError {
@@ -108,7 +111,7 @@ impl Records {
     }
 
     /// All records, in the order of their keys. The engine bounds how many there are.
-    pub fn load(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, IndexError> {
+    pub fn load(&self) -> Result<Vec<Record>, IndexError> {
         let read = self.database.begin_read()?;
         let table = read.open_table(RECORDS)?;
         let mut records = Vec::new();

@@ -103,10 +103,9 @@ impl Catalogue {
     /// A snapshot with all its bytes, forgotten or not.
     pub fn snapshot(&self, id: &SnapshotId) -> Result<Option<SnapshotRecord>, IndexError> {
         let read = self.database.begin_read()?;
-        let Some(row) = read.open_table(SNAPSHOTS)?.get(id.as_bytes())? else {
+        let Some(row) = row_of(&read, id)? else {
             return Ok(None);
         };
-        let row: SnapshotRow = decode_row("snapshots", row.value())?;
         let bytes = read.open_table(SNAPSHOT_BYTES)?.get(id.as_bytes())?;
         let bad = || IndexError::BadValue {
             table: "snapshot bytes",
@@ -138,9 +137,9 @@ impl Catalogue {
             if !seen.insert(snapshot) {
                 return Err(PacksNeededError::Ring { snapshot });
             }
-            let parent = parent_of(&read, &snapshot)?.ok_or(PacksNeededError::Unknown { snapshot })?;
+            let row = row_of(&read, &snapshot)?.ok_or(PacksNeededError::Unknown { snapshot })?;
             chain.push(snapshot);
-            at = parent;
+            at = row.parent.map(SnapshotId::from_bytes);
         }
         for snapshot in chain.into_iter().rev() {
             set = change_of(&read, &snapshot)?.apply(&set);
@@ -209,13 +208,9 @@ fn rest_of(run: PackRun, from: Option<(LineId, u64)>) -> Option<PackRun> {
     })
 }
 
-/// The parent of a snapshot, `Some(None)` when it has none, `None` when the snapshot is not known.
-fn parent_of(read: &ReadTransaction, id: &SnapshotId) -> Result<Option<Option<SnapshotId>>, IndexError> {
-    let Some(row) = read.open_table(SNAPSHOTS)?.get(id.as_bytes())? else {
-        return Ok(None);
-    };
-    let row: SnapshotRow = decode_row("snapshots", row.value())?;
-    Ok(Some(row.parent.map(SnapshotId::from_bytes)))
+fn row_of(read: &ReadTransaction, id: &SnapshotId) -> Result<Option<SnapshotRow>, IndexError> {
+    let row = read.open_table(SNAPSHOTS)?.get(id.as_bytes())?;
+    row.map(|row| decode_row("snapshots", row.value())).transpose()
 }
 
 fn change_of(read: &ReadTransaction, id: &SnapshotId) -> Result<PackChange, IndexError> {

@@ -1,1 +1,596 @@
+use nuthatch_erasure::{Scheme, ShardIndex};
+use nuthatch_format::journal::{Entry, Position, SignedSegment};
+use nuthatch_format::label::SignedLabel;
+use nuthatch_format::seal::SealedPack;
+use nuthatch_format::{ChunkId, LabelId, LineId, NodeId, Timestamp};
+use proptest::prelude::*;
 
+use super::*;
+use crate::fixtures::{
+    begin, chunk_id, keys, pack, pack_added, segment, snapshot_added, stripe_added, stripe_of,
+};
+
+fn open(dir: &tempfile::TempDir) -> Catalogue {
+    Catalogue::open(&dir.path().join("catalogue.redb")).unwrap().0
+}
+
+fn apply(catalogue: &Catalogue, segments: &[SignedSegment]) -> usize {
+    let opened: Vec<_> = segments
+        .iter()
+        .map(|one| (one.head(), one.open(&keys()).unwrap()))
+        .collect();
+    let parts: Vec<_> = opened
+        .iter()
+        .map(|(head, opened)| JournalSegment { head, opened })
+        .collect();
+    catalogue.apply(&parts).unwrap()
+}
+
+fn scheme() -> Scheme {
+    Scheme::new(2, 1).unwrap()
+}
+
+fn node(number: u8) -> NodeId {
+    NodeId::from_bytes([number; 32])
+}
+
+fn shard(label: &SignedLabel, index: u8) -> HeldShard {
+    HeldShard {
+        label: label.id(),
+        index: ShardIndex(index),
+    }
+}
+
+fn set(line: LineId, ordinals: &[u64]) -> PackSet {
+    let mut set = PackSet::new();
+    for ordinal in ordinals {
+        set.insert(line, *ordinal);
+    }
+    set
+}
+
+/// Two packs that share a chunk, one of them coded, and a snapshot of both.
+struct Example {
+    packs: [SealedPack; 2],
+    label: SignedLabel,
+    snapshot: SnapshotId,
+    segments: Vec<SignedSegment>,
+}
+
+fn example() -> Example {
+    let packs = [pack(&[b"one", b"two"]), pack(&[b"two", b"three"])];
+    let label = stripe_of(&packs[0], scheme(), 1);
+    let position = begin(2, 1);
+    let first = segment(
+        2,
+        position,
+        &[pack_added(&packs[0]), stripe_added(&label), pack_added(&packs[1])],
+        0,
+    );
+    let (snapshot, entry) = snapshot_added(9, None, &set(position.line(), &[0, 1]));
+    let second = segment(2, Position::after(&first.head()), &[entry], 1);
+    Example {
+        packs,
+        label,
+        snapshot,
+        segments: vec![first, second],
+    }
+}
+
+/// Everything that the catalogue says about an example.
+#[derive(Debug, PartialEq)]
+struct Facts {
+    places: Vec<Vec<ChunkPlace>>,
+    packs: Vec<PackFacts>,
+    records: Vec<Option<PackRecord>>,
+    pending: Vec<PackFacts>,
+    snapshots: Vec<SnapshotSummary>,
+    needed: PackSet,
+    heads: Vec<nuthatch_format::journal::LineHead>,
+}
+
+fn facts(catalogue: &Catalogue, example: &Example) -> Facts {
+    let chunks = [&b"one"[..], b"two", b"three", b"four"].map(chunk_id);
+    let packs = catalogue.packs_page(None, 100).unwrap();
+    Facts {
+        places: catalogue.lookup_many(&chunks).unwrap(),
+        records: packs
+            .iter()
+            .map(|facts| catalogue.pack(facts.number).unwrap())
+            .collect(),
+        packs,
+        pending: catalogue.pending_page(None, 100).unwrap(),
+        snapshots: catalogue.snapshots().unwrap(),
+        needed: catalogue.packs_needed(&example.snapshot).unwrap(),
+        heads: catalogue.applied_heads().unwrap(),
+    }
+}
+
+#[test]
+fn a_journal_becomes_chunks_packs_stripes_and_snapshots() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let example = example();
+    assert_eq!(apply(&catalogue, &example.segments), 2);
+    let found = facts(&catalogue, &example);
+    let counts: Vec<_> = found.places.iter().map(Vec::len).collect();
+    assert_eq!(counts, [1, 2, 1, 0]);
+    assert_eq!((found.places[1][0].offset, found.places[1][0].len), (3, 3));
+    assert_eq!((found.places[1][1].offset, found.places[1][1].len), (0, 3));
+    assert!(catalogue.contains(&chunk_id(b"one")).unwrap());
+    assert!(!catalogue.contains(&chunk_id(b"four")).unwrap());
+    let record = catalogue.pack(found.places[0][0].pack).unwrap().unwrap();
+    assert_eq!((record.id, record.ordinal), (example.packs[0].id, 0));
+    assert_eq!(record.header, example.packs[0].header.as_bytes());
+    assert_eq!(
+        record.directory,
+        nuthatch_format::codec::encode(&example.packs[0].directory)
+    );
+    assert_eq!(
+        catalogue.pack_numbers(&example.packs[1].id).unwrap(),
+        [PackNumber(1)]
+    );
+    let stripe = catalogue.stripe(&example.label.id()).unwrap().unwrap();
+    assert_eq!(stripe.signed_label().unwrap(), example.label);
+    assert_eq!(
+        (stripe.pack, stripe.scheme, stripe.sequence),
+        (example.packs[0].id, scheme(), 0)
+    );
+    assert_eq!(catalogue.stripes_of(&example.packs[0].id).unwrap(), [stripe]);
+    assert_eq!(catalogue.stripes_of(&example.packs[1].id).unwrap(), []);
+    let snapshot = catalogue.snapshot(&example.snapshot).unwrap().unwrap();
+    assert_eq!(snapshot.sealed, vec![9; 100]);
+    assert_eq!(snapshot.summary, found.snapshots[0]);
+    assert_eq!(found.snapshots[0].segment, example.segments[1].id());
+    assert_eq!(found.heads, [example.segments[1].head()]);
+    let page = catalogue.packs_in(&found.needed, None, 10).unwrap();
+    assert_eq!(
+        (page.packs, page.unknown_count, page.next),
+        (vec![PackNumber(0), PackNumber(1)], 0, None)
+    );
+}
+
+#[test]
+fn applying_again_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let example = example();
+    apply(&catalogue, &example.segments);
+    let before = facts(&catalogue, &example);
+    assert_eq!(apply(&catalogue, &example.segments), 0);
+    let first = &example.segments[0];
+    assert!(
+        !catalogue
+            .apply_segment(&first.head(), &first.open(&keys()).unwrap())
+            .unwrap()
+    );
+    assert!(catalogue.is_applied(&first.id()).unwrap());
+    assert_eq!(facts(&catalogue, &example), before);
+}
+
+#[test]
+fn cleared_and_applied_again_it_is_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let example = example();
+    let fill = |catalogue: &Catalogue| {
+        apply(catalogue, &example.segments);
+        for index in 0..3 {
+            catalogue
+                .add_holder(shard(&example.label, index), &node(index), Timestamp(5))
+                .unwrap();
+        }
+        catalogue.set_inventory(&node(1), Timestamp(7)).unwrap();
+        catalogue
+            .add_journal_host(&example.segments[0].head().line, &node(1), 1, Timestamp(6))
+            .unwrap();
+    };
+    fill(&catalogue);
+    let before = facts(&catalogue, &example);
+    catalogue.clear().unwrap();
+    assert_eq!(catalogue.packs_page(None, 10).unwrap(), []);
+    assert_eq!(catalogue.snapshots().unwrap(), []);
+    assert!(!catalogue.is_applied(&example.segments[0].id()).unwrap());
+    assert_eq!(catalogue.inventory_confirmed_at(&node(1)).unwrap(), None);
+    fill(&catalogue);
+    assert_eq!(facts(&catalogue, &example), before);
+    drop(catalogue);
+    // The same after reopening, and after the file was damaged.
+    let path = dir.path().join("catalogue.redb");
+    let (catalogue, found) = Catalogue::open(&path).unwrap();
+    assert_eq!(
+        (found, facts(&catalogue, &example) == before),
+        (Found::Intact, true)
+    );
+    drop(catalogue);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.truncate(5000);
+    std::fs::write(&path, bytes).unwrap();
+    let (catalogue, found) = Catalogue::open(&path).unwrap();
+    assert_eq!(found, Found::Damage);
+    fill(&catalogue);
+    assert_eq!(facts(&catalogue, &example), before);
+}
+
+#[test]
+fn a_pack_is_pending_until_its_newest_stripe_is_held_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let example = example();
+    let pending = || -> Vec<u64> {
+        let page = catalogue.pending_page(None, 10).unwrap();
+        page.iter().map(|facts| facts.number.0).collect()
+    };
+    // A holder that is known before the journal is.
+    catalogue
+        .add_holder(shard(&example.label, 0), &node(1), Timestamp(1))
+        .unwrap();
+    assert_eq!(pending(), Vec::<u64>::new());
+    apply(&catalogue, &example.segments);
+    assert_eq!(pending(), [0, 1]);
+    catalogue
+        .add_holder(shard(&example.label, 1), &node(2), Timestamp(2))
+        .unwrap();
+    // Twice the same shard is not two shards; nor is one that the stripe does not have.
+    catalogue
+        .add_holder(shard(&example.label, 1), &node(3), Timestamp(2))
+        .unwrap();
+    catalogue
+        .add_holder(shard(&example.label, 9), &node(3), Timestamp(2))
+        .unwrap();
+    assert_eq!(pending(), [0, 1]);
+    assert_eq!(
+        catalogue.pack_facts(PackNumber(0)).unwrap().unwrap().stripes[0].missing_count(),
+        1
+    );
+    catalogue
+        .add_holder(shard(&example.label, 2), &node(3), Timestamp(2))
+        .unwrap();
+    assert_eq!(pending(), [1]);
+    assert_eq!(catalogue.pending_page(Some(PackNumber(1)), 10).unwrap(), []);
+    catalogue
+        .remove_holder(shard(&example.label, 0), &node(1))
+        .unwrap();
+    assert_eq!(pending(), [0, 1]);
+    catalogue
+        .add_holder(shard(&example.label, 0), &node(1), Timestamp(3))
+        .unwrap();
+    assert_eq!(pending(), [1]);
+    // A newer label begins from nothing.
+    let newer = stripe_of(&example.packs[0], Scheme::new(1, 0).unwrap(), 2);
+    let third = segment(
+        2,
+        Position::after(&example.segments[1].head()),
+        &[stripe_added(&newer)],
+        3,
+    );
+    apply(&catalogue, &[third]);
+    assert_eq!(pending(), [0, 1]);
+    let stripes = catalogue.pack_facts(PackNumber(0)).unwrap().unwrap().stripes;
+    assert_eq!(
+        stripes.iter().map(|facts| facts.label).collect::<Vec<_>>(),
+        [example.label.id(), newer.id()]
+    );
+    catalogue
+        .add_holder(shard(&newer, 0), &node(1), Timestamp(3))
+        .unwrap();
+    assert_eq!(pending(), [1]);
+}
+
+#[test]
+fn evidence_is_the_newer_of_receipt_and_inventory() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let example = example();
+    apply(&catalogue, &example.segments);
+    let evidence = |number| {
+        let holders = catalogue.holders(&example.label.id()).unwrap();
+        holders
+            .iter()
+            .find(|holder| holder.node == node(number))
+            .map(|holder| holder.evidence_at.0)
+    };
+    catalogue
+        .add_holder(shard(&example.label, 0), &node(1), Timestamp(10))
+        .unwrap();
+    catalogue
+        .add_holder(shard(&example.label, 0), &node(1), Timestamp(8))
+        .unwrap();
+    assert_eq!(evidence(1), Some(10));
+    catalogue.set_inventory(&node(1), Timestamp(20)).unwrap();
+    catalogue.set_inventory(&node(1), Timestamp(15)).unwrap();
+    assert_eq!(evidence(1), Some(20));
+    assert_eq!(
+        catalogue.inventory_confirmed_at(&node(1)).unwrap(),
+        Some(Timestamp(20))
+    );
+    assert_eq!(evidence(2), None);
+    let line = example.segments[0].head().line;
+    catalogue
+        .add_journal_host(&line, &node(1), 4, Timestamp(9))
+        .unwrap();
+    catalogue
+        .add_journal_host(&line, &node(1), 3, Timestamp(12))
+        .unwrap();
+    let expected = JournalHost {
+        node: node(1),
+        sequence: 4,
+        receipt_at: Timestamp(9),
+    };
+    assert_eq!(catalogue.journal_hosts(&line).unwrap(), [expected]);
+    catalogue.remove_journal_host(&line, &node(1)).unwrap();
+    assert_eq!(catalogue.journal_hosts(&line).unwrap(), []);
+}
+
+#[test]
+fn an_inventory_replaces_what_was_thought_of_its_prefix() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let held = |label: [u8; 2], index| {
+        let mut bytes = [0; 32];
+        bytes[..2].copy_from_slice(&label);
+        HeldShard {
+            label: LabelId::from_bytes(bytes),
+            index: ShardIndex(index),
+        }
+    };
+    let (a, b, c, other) = (held([7, 1], 0), held([7, 1], 1), held([7, 2], 0), held([8, 0], 0));
+    for shard in [a, b, other] {
+        catalogue.add_holder(shard, &node(1), Timestamp(5)).unwrap();
+    }
+    catalogue.add_holder(a, &node(2), Timestamp(5)).unwrap();
+    catalogue
+        .replace_holdings(&node(1), 7, &[c, b, other], Timestamp(9))
+        .unwrap();
+    assert_eq!(catalogue.holdings_of(&node(1), 7, None, 10).unwrap(), [b, c]);
+    assert_eq!(catalogue.holdings_of(&node(1), 7, Some(b), 10).unwrap(), [c]);
+    assert_eq!(catalogue.holdings_of(&node(1), 7, Some(other), 10).unwrap(), []);
+    assert_eq!(catalogue.holdings_of(&node(1), 7, None, 1).unwrap(), [b]);
+    assert_eq!(catalogue.holdings_of(&node(1), 8, None, 10).unwrap(), [other]);
+    assert_eq!(catalogue.holdings_of(&node(2), 7, None, 10).unwrap(), [a]);
+    let times = |shard: HeldShard| -> Vec<(NodeId, u64)> {
+        let holders = catalogue.holders(&shard.label).unwrap();
+        let of_index = holders.iter().filter(|holder| holder.index == shard.index);
+        of_index
+            .map(|holder| (holder.node, holder.evidence_at.0))
+            .collect()
+    };
+    assert_eq!(
+        (times(a), times(b), times(c)),
+        (vec![(node(2), 5)], vec![(node(1), 5)], vec![(node(1), 9)])
+    );
+}
+
+#[test]
+fn packs_needed_are_resolved_through_parents_and_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let position = begin(2, 1);
+    let line = position.line();
+    let packs: Vec<_> = (0..6_u8).map(|number| pack(&[&[number; 10]])).collect();
+    let entries: Vec<_> = packs.iter().map(pack_added).collect();
+    let first = segment(2, position, &entries, 0);
+    let sets = [
+        set(line, &[0, 1, 2]),
+        set(line, &[1, 2, 4]),
+        set(line, &[1, 5, 90, 91]),
+    ];
+    let (a, entry_a) = snapshot_added(1, None, &sets[0]);
+    let (b, entry_b) = snapshot_added(2, Some((a, &sets[0])), &sets[1]);
+    let (c, entry_c) = snapshot_added(3, Some((b, &sets[1])), &sets[2]);
+    let second = segment(2, Position::after(&first.head()), &[entry_a, entry_b, entry_c], 1);
+    apply(&catalogue, &[first, second]);
+    for (id, expected) in [
+        (c, &sets[2]),
+        (a, &sets[0]),
+        (b, &sets[1]),
+        (c, &sets[2]),
+        (c, &sets[2]),
+    ] {
+        assert_eq!(&catalogue.packs_needed(&id).unwrap(), expected);
+    }
+    for limit in 1..6 {
+        let (mut numbers, mut unknown_count, mut from) = (Vec::new(), 0, None);
+        loop {
+            let page = catalogue.packs_in(&sets[2], from, limit).unwrap();
+            assert!(page.packs.len() <= limit);
+            numbers.extend(page.packs);
+            unknown_count += page.unknown_count;
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        assert_eq!(
+            (numbers, unknown_count),
+            (vec![PackNumber(1), PackNumber(5)], 2),
+            "limit {limit}"
+        );
+    }
+    let nobody = SnapshotId::from_bytes([1; 32]);
+    assert!(matches!(
+        catalogue.packs_needed(&nobody),
+        Err(PacksNeededError::Unknown { .. })
+    ));
+    let (orphan, entry) = snapshot_added(7, Some((nobody, &sets[0])), &sets[1]);
+    apply(&catalogue, &[segment(2, begin(2, 9), &[entry], 5)]);
+    let answer = catalogue.packs_needed(&orphan);
+    assert!(matches!(answer, Err(PacksNeededError::Unknown { snapshot }) if snapshot == nobody));
+}
+
+#[test]
+fn snapshots_in_a_ring_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let line = begin(2, 1).line();
+    let needed = set(line, &[0]);
+    let (a, _) = snapshot_added(1, None, &needed);
+    let (b, entry_b) = snapshot_added(2, Some((a, &needed)), &needed);
+    let (_, entry_a) = snapshot_added(1, Some((b, &needed)), &needed);
+    apply(&catalogue, &[segment(2, begin(2, 1), &[entry_a, entry_b], 0)]);
+    assert!(matches!(
+        catalogue.packs_needed(&a),
+        Err(PacksNeededError::Ring { .. })
+    ));
+}
+
+#[test]
+fn a_device_forgets_its_own_snapshots_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let needed = set(begin(2, 1).line(), &[0]);
+    let (mine, entry) = snapshot_added(1, None, &needed);
+    let (other, other_entry) = snapshot_added(2, None, &needed);
+    let forget = |id| Entry::SnapshotForgotten { id };
+    let second = segment(3, begin(3, 1), &[other_entry, forget(mine)], 0);
+    let first = segment(2, begin(2, 1), &[forget(mine), entry, forget(other)], 0);
+    let ids = |catalogue: &Catalogue| -> Vec<_> {
+        catalogue
+            .snapshots()
+            .unwrap()
+            .iter()
+            .map(|summary| summary.id)
+            .collect()
+    };
+    apply(&catalogue, std::slice::from_ref(&second));
+    assert_eq!(ids(&catalogue), [other]);
+    apply(&catalogue, &[first]);
+    assert_eq!(ids(&catalogue), [other]);
+    assert!(catalogue.snapshot(&mine).unwrap().is_some());
+}
+
+#[test]
+fn all_claims_of_a_chunk_are_kept_and_retired_packs_do_not_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let shared = pack(&[b"one", b"two"]);
+    // The same pack by two devices, and a false claim: a directory that is of another pack.
+    let false_claim = match (pack_added(&shared), pack_added(&pack(&[b"two", b"xyz"]))) {
+        (
+            Entry::PackAdded {
+                pack,
+                kind,
+                len,
+                header,
+                ..
+            },
+            Entry::PackAdded { directory, .. },
+        ) => Entry::PackAdded {
+            pack,
+            kind,
+            len,
+            header,
+            directory,
+        },
+        _ => unreachable!(),
+    };
+    let nonsense = match pack_added(&shared) {
+        Entry::PackAdded {
+            pack,
+            kind,
+            len,
+            header,
+            ..
+        } => Entry::PackAdded {
+            pack,
+            kind,
+            len,
+            header,
+            directory: vec![1, 2, 3],
+        },
+        _ => unreachable!(),
+    };
+    let bad_label = Entry::StripeAdded { label: vec![9; 50] };
+    let first = segment(2, begin(2, 1), &[pack_added(&shared)], 0);
+    let second = segment(
+        3,
+        begin(3, 1),
+        &[pack_added(&shared), false_claim, nonsense, bad_label],
+        0,
+    );
+    apply(&catalogue, &[first.clone(), second]);
+    assert_eq!(catalogue.lookup(&chunk_id(b"one")).unwrap().len(), 2);
+    let places = catalogue.lookup(&chunk_id(b"two")).unwrap();
+    assert_eq!(
+        places.iter().map(|place| place.pack.0).collect::<Vec<_>>(),
+        [0, 1, 2]
+    );
+    assert_eq!(catalogue.pack_numbers(&shared.id).unwrap().len(), 4);
+    assert_eq!(catalogue.pack_count().unwrap(), 4);
+    // One pack, so one row on each page.
+    assert_eq!(catalogue.packs_page(None, 10).unwrap().len(), 1);
+    assert_eq!(catalogue.pending_page(None, 10).unwrap().len(), 1);
+    let retire = segment(
+        2,
+        Position::after(&first.head()),
+        &[Entry::PackRetired { pack: shared.id }],
+        1,
+    );
+    apply(&catalogue, std::slice::from_ref(&retire));
+    assert!(!catalogue.contains(&chunk_id(b"two")).unwrap());
+    assert_eq!(catalogue.lookup_all(&chunk_id(b"two")).unwrap(), places);
+    drop(catalogue);
+    let catalogue = open(&dir);
+    assert!(!catalogue.contains(&chunk_id(b"two")).unwrap());
+    let again = segment(2, Position::after(&retire.head()), &[pack_added(&shared)], 2);
+    apply(&catalogue, &[again]);
+    assert_eq!(catalogue.lookup(&chunk_id(b"two")).unwrap().len(), 4);
+}
+
+#[test]
+fn both_branches_of_a_fork_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let first = segment(2, begin(2, 1), &[], 0);
+    let after = Position::after(&first.head());
+    let (one, two) = (pack(&[b"one"]), pack(&[b"two"]));
+    let branches = [
+        segment(2, after, &[pack_added(&one)], 1),
+        segment(2, after, &[pack_added(&two)], 2),
+    ];
+    assert_eq!(apply(&catalogue, &[first]), 1);
+    assert_eq!(apply(&catalogue, &branches), 2);
+    assert!(catalogue.contains(&chunk_id(b"one")).unwrap());
+    assert!(catalogue.contains(&chunk_id(b"two")).unwrap());
+    // The ordinal names the packs of both branches: rather one too many than one too few.
+    let page = catalogue.packs_in(&set(after.line(), &[0]), None, 10).unwrap();
+    assert_eq!((page.packs.len(), page.unknown_count), (2, 0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// The slow twin: every chunk of every directory, in order.
+    #[test]
+    fn look_ups_agree_with_the_directories(packs in proptest::collection::vec(proptest::collection::vec(1_u8..20, 1..6), 1..6)) {
+        let dir = tempfile::tempdir().unwrap();
+        let catalogue = open(&dir);
+        let sealed: Vec<_> = packs
+            .iter()
+            .map(|chunks| {
+                let mut unique = chunks.clone();
+                unique.sort_unstable();
+                unique.dedup();
+                let bytes: Vec<Vec<u8>> = unique.iter().map(|chunk| vec![*chunk; usize::from(*chunk)]).collect();
+                let slices: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
+                pack(&slices)
+            })
+            .collect();
+        let entries: Vec<_> = sealed.iter().map(pack_added).collect();
+        apply(&catalogue, &[segment(2, begin(2, 1), &entries, 0)]);
+        let mut expected: std::collections::BTreeMap<ChunkId, Vec<ChunkPlace>> = std::collections::BTreeMap::new();
+        for (number, sealed) in (0..).zip(&sealed) {
+            for (section, entry) in (0..).zip(&sealed.directory.sections) {
+                let mut offset = 0;
+                for chunk in &entry.chunks {
+                    let place = ChunkPlace { pack: PackNumber(number), section, offset, len: chunk.len };
+                    expected.entry(chunk.id).or_default().push(place);
+                    offset += chunk.len;
+                }
+            }
+        }
+        for (chunk, places) in expected {
+            prop_assert_eq!(catalogue.lookup(&chunk).unwrap(), places);
+        }
+    }
+}

@@ -53,7 +53,7 @@ fn scan_line(
         match placed {
             Some((segment, stored)) => sink(archive, &stored, &segment.public().labels)?,
             None => {
-                tracing::warn!(path = %dir.join(name).display(), "a journal file is damaged and does not count")
+                tracing::warn!(path = %dir.join(name).display(), "a journal file is damaged and does not count");
             }
         }
     }

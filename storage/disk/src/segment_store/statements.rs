@@ -66,7 +66,7 @@ impl SegmentStore {
             match parsed.filter(|statement| statement.id() == id && statement.archive() == *archive) {
                 Some(statement) => statements.push(statement),
                 None => {
-                    tracing::warn!(statement = %id.short(), "a statement's file is damaged and does not count")
+                    tracing::warn!(statement = %id.short(), "a statement's file is damaged and does not count");
                 }
             }
         }

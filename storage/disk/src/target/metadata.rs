@@ -58,7 +58,7 @@ impl std::fmt::Display for Unset {
             Attribute::Mode => f.write_str("permissions")?,
             Attribute::Times => f.write_str("time of the last change")?,
             Attribute::Xattr(name) => {
-                write!(f, "attribute {}", String::from_utf8_lossy(name).escape_debug())?
+                write!(f, "attribute {}", String::from_utf8_lossy(name).escape_debug())?;
             }
         }
         write!(f, " not set: {}", std::io::Error::from_raw_os_error(self.errno))
