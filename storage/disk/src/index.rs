@@ -220,6 +220,34 @@ mod tests {
     }
 
     #[test]
+    fn what_was_committed_survives_a_kill_at_any_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, killed) = (dir.path().join("a.redb"), dir.path().join("killed.redb"));
+        let (database, _) = open(&path, 1 << 20).unwrap();
+        for round in 0..20_u64 {
+            let write = database.begin_write().unwrap();
+            {
+                let mut table = write.open_table(TABLE).unwrap();
+                for key in round * 50..(round + 1) * 50 {
+                    table.insert(key, [key as u8; 100].as_slice()).unwrap();
+                }
+            }
+            write.commit().unwrap();
+            // The file as a killed process leaves it, half-way through another commit too.
+            let unfinished = database.begin_write().unwrap();
+            unfinished
+                .open_table(TABLE)
+                .unwrap()
+                .insert(u64::MAX, [0; 10].as_slice())
+                .unwrap();
+            fs::copy(&path, &killed).unwrap();
+            unfinished.abort().unwrap();
+            let (found, rows) = contents(&killed);
+            assert_eq!((found, rows.len() as u64), (Found::Intact, (round + 1) * 50));
+        }
+    }
+
+    #[test]
     fn a_second_process_is_told_that_it_is_in_use() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.redb");

@@ -122,6 +122,7 @@ impl Vault {
         atomic::create_dir(dir)?;
         atomic::create_dir(&layout.partial_dir())?;
         atomic::sweep(&layout.partial_dir())?;
+        upload::sweep_notes(&layout)?;
         let index = VaultIndex::open(&layout.index(), |sink| scan::scan(&layout, sink))?;
         Ok(Self {
             inner: Arc::new(Inner {

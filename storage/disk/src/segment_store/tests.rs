@@ -275,7 +275,7 @@ fn statements_are_kept_and_damaged_ones_do_not_count() {
         .join(archive.archive_id().to_string())
         .join("statements");
     let path = dir.join(format!("{}.statement", a.id()));
-    for damage in [&b""[..], b"x", &[0; 200_000], b.bytes()] {
+    for damage in [&b""[..], b"x", &vec![0; 200_000], b.bytes()] {
         fs::write(&path, damage).unwrap();
         let left = store.statements(&archive.archive_id()).unwrap();
         assert_eq!(left.iter().map(SignedStatement::id).collect::<Vec<_>>(), [b.id()]);

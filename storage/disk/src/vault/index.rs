@@ -56,6 +56,8 @@ pub(super) struct VaultIndex {
 struct State {
     usage: BTreeMap<ArchiveId, Usage>,
     unsynced_commit_count: u32,
+    /// A commit failed: the index may not say what the files are.
+    is_behind: bool,
 }
 
 impl VaultIndex {
@@ -76,6 +78,7 @@ impl VaultIndex {
             state: Mutex::new(State {
                 usage,
                 unsynced_commit_count: 0,
+                is_behind: false,
             }),
         })
     }
@@ -112,6 +115,16 @@ impl VaultIndex {
     }
 
     fn change(
+        &self,
+        state: &mut State,
+        change: impl FnOnce(&mut redb::Table<'_, &'static [u8; KEY_LEN], u64>) -> Result<Option<u64>, IndexError>,
+    ) -> Result<Option<u64>, IndexError> {
+        let changed = self.try_change(state, change);
+        state.is_behind |= changed.is_err();
+        changed
+    }
+
+    fn try_change(
         &self,
         state: &mut State,
         change: impl FnOnce(&mut redb::Table<'_, &'static [u8; KEY_LEN], u64>) -> Result<Option<u64>, IndexError>,
@@ -172,8 +185,11 @@ impl VaultIndex {
             .collect()
     }
 
-    /// Says that the index is what the files are. Without it, the next opening reads the directories.
+    /// Says that the index is what the files are, if it is. Otherwise the next opening reads the directories.
     pub(super) fn close(&self) -> Result<(), IndexError> {
+        if self.state.lock().is_behind {
+            return Ok(());
+        }
         let write = self.database.begin_write()?;
         write.open_table(STATE)?.insert(IS_CLEAN, true)?;
         Ok(write.commit()?)

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use nuthatch_erasure::ShardIndex;
 use nuthatch_format::{ArchiveId, LabelId};
 
+/// What the note of how far a shard has come is called, beside the shard.
+pub(super) const NOTE: &str = "progress";
+
 /// The name of one shard in a vault. Nothing is shared across archives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardPlace {
@@ -108,7 +111,7 @@ impl Layout {
     }
 
     pub(super) fn progress(&self, place: &ShardPlace) -> PathBuf {
-        self.partial(place).with_added_extension("progress")
+        self.partial(place).with_added_extension(NOTE)
     }
 }
 

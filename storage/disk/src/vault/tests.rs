@@ -154,6 +154,12 @@ fn an_arrival_goes_on_where_it_was_cut_after_a_restart() {
     writer.finish().unwrap();
     assert_eq!(vault.read_range(&place(&label, 0), 0, LEN).unwrap(), shards[0]);
     assert_eq!(fs::read_dir(dir.path().join("partial")).unwrap().count(), 0);
+    // A note that lost its shard, as a kill between the two leaves it.
+    drop(vault);
+    let note = Layout::new(dir.path()).progress(&place(&label, 0));
+    fs::write(&note, 5_u64.to_le_bytes()).unwrap();
+    Vault::open(dir.path()).unwrap();
+    assert!(!note.exists());
 }
 
 #[test]
@@ -283,12 +289,13 @@ fn a_kill_between_any_two_steps_loses_nothing_acknowledged() {
     drop(vault);
 }
 
+type PathOf = fn(&Layout, &ShardPlace) -> std::path::PathBuf;
+
 #[test]
 fn damage_is_an_error_or_seen_and_never_a_panic() {
     let (label, shards) = stripe(1, scheme(), 100_000);
     let here = place(&label, 0);
     let layout_of = |dir: &Path| Layout::new(dir);
-    type PathOf = fn(&Layout, &ShardPlace) -> std::path::PathBuf;
     let files: [(&str, PathOf); 3] = [
         ("shard", |layout, place| layout.shard(place)),
         ("label", |layout, place| {

@@ -14,6 +14,7 @@ use nuthatch_erasure::ShardIndex;
 use nuthatch_format::label::SignedLabel;
 use nuthatch_format::{ByteCount, ShardId};
 
+use super::layout::{Layout, NOTE};
 use super::{Inner, ShardPlace, Vault, hash_into, shard_id};
 use crate::atomic::{self, Access, At as _, FileError};
 use crate::index::IndexError;
@@ -259,6 +260,18 @@ fn read_progress(path: &Path) -> Result<u64, FileError> {
     Ok(number.map_or(0, u64::from_le_bytes))
 }
 
+/// Removes notes of progress that have lost their shard.
+pub(super) fn sweep_notes(layout: &Layout) -> Result<(), FileError> {
+    let dir = layout.partial_dir();
+    for name in atomic::list(&dir)? {
+        let path = dir.join(name);
+        if path.extension().is_some_and(|extension| extension == NOTE) && !path.with_extension("").exists() {
+            fs::remove_file(&path).at("remove", &path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes the oldest unfinished shards that nobody is working on, so that a new one finds a place among [`PARTIALS_MAX`].
 fn make_room(inner: &Inner) -> Result<(), FileError> {
     let dir = inner.layout.partial_dir();
@@ -271,7 +284,7 @@ fn make_room(inner: &Inner) -> Result<(), FileError> {
     let mut partials = Vec::new();
     for name in atomic::list(&dir)? {
         let path = dir.join(name);
-        if path.extension().is_some_and(|extension| extension == "progress") {
+        if path.extension().is_some_and(|extension| extension == NOTE) {
             continue;
         }
         let touched = fs::metadata(&path)
@@ -284,7 +297,7 @@ fn make_room(inner: &Inner) -> Result<(), FileError> {
     let idle = partials.into_iter().filter(|(_, path)| !in_work.contains(path));
     for (_, path) in idle.take(surplus_count) {
         atomic::remove_file(&path)?;
-        atomic::remove_file(&path.with_added_extension("progress"))?;
+        atomic::remove_file(&path.with_added_extension(NOTE))?;
     }
     Ok(())
 }
