@@ -173,17 +173,12 @@ impl Engine {
     }
 
     /// When to call again with `Input::Tick`, if nothing happens before; `None`: only another input can change anything.
-    pub fn poll_timeout(&mut self) -> Option<Timestamp> {
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
         let mut alarm = Alarm::after(self.now);
         self.circle.alarm(&mut alarm);
-        let cx = Context {
-            now: self.now,
-            rules: &self.rules,
-            rng: &mut self.rng,
-            out: &mut self.out,
-        };
+
         if let Some(owner) = &self.owner {
-            owner.alarm(&self.circle, &cx, &mut alarm);
+            owner.alarm(&mut alarm);
         }
         alarm.rings()
     }

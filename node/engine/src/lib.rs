@@ -22,5 +22,7 @@ pub mod record;
 pub mod rules;
 pub mod sources;
 
+pub use nuthatch_erasure::{Scheme, ShardIndex};
+
 pub use engine::{Engine, Load, MemberView};
 pub use owner::OwnerLoad;

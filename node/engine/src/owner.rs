@@ -7,7 +7,7 @@ mod hosts;
 mod transfers;
 mod window;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use nuthatch_erasure::{Scheme, ShardIndex};
 use nuthatch_format::{ArchiveId, ByteCount, NodeId, Timestamp};
@@ -41,6 +41,8 @@ pub(crate) struct Owner {
     encode_not_before: Timestamp,
     /// When a new pass is to be made because of something that failed.
     again_at: Option<Timestamp>,
+    /// Until when at most shapes wait for members that are just coming; `None`: they don't.
+    settles_at: Option<Timestamp>,
     /// What was last said about being quiet; `None` while it is not.
     quiet: Option<u64>,
 }
@@ -70,6 +72,7 @@ impl Owner {
             window: Window::new(),
             encode_not_before: Timestamp(0),
             again_at: None,
+            settles_at: None,
             quiet: None,
         }
     }
@@ -125,7 +128,11 @@ impl Owner {
     }
 
     pub(crate) fn inventory_ended(&mut self, op: OpId, outcome: InventoryOutcome, cx: &mut Context<'_>) {
-        if self.hosts.inventory_ended(op, outcome, cx) {
+        let Some((node, has_changed)) = self.hosts.inventory_ended(op, outcome, cx) else {
+            return;
+        };
+        self.window.clear_perhaps(node);
+        if has_changed {
             self.window.drop_waiting(|pack| self.transfers.has_pack(pack));
             self.window.look_again();
         }
@@ -148,16 +155,10 @@ impl Owner {
                 Stage::Encoding { scheme, .. },
             ) => {
                 self.journal_grew(journal);
+                let placing = Placing::new(label, *scheme, shard_len, journal);
                 item.stage = Stage::Labelled(Placing {
-                    label,
-                    scheme: *scheme,
-                    shard_len,
-                    journal,
-                    holders: BTreeSet::new(),
-                    plan: BTreeMap::new(),
-                    planned: None,
-                    refused_by: BTreeSet::new(),
                     considered: true,
+                    ..placing
                 });
                 self.window.note_progress();
                 self.window.put_back(pack, item);
@@ -186,7 +187,10 @@ impl Owner {
             TransferOutcome::Held => self.hosts.kept(to, len),
             TransferOutcome::Busy { retry_after } => self.hosts.wait(to, retry_after, cx.now),
             TransferOutcome::Refused(reason) => self.hosts.refused(to, reason, cx),
-            TransferOutcome::Disconnected => self.hosts.wait(to, cx.rules.owner.retry, cx.now),
+            TransferOutcome::Disconnected => {
+                self.hosts.wait(to, cx.rules.owner.retry, cx.now);
+                self.hosts.want_inventory(to);
+            }
             TransferOutcome::Unreadable => {}
         }
         self.window.note_progress();
@@ -207,9 +211,11 @@ impl Owner {
                 placing.refused_by.insert(to);
                 placing.planned = None;
             }
-            TransferOutcome::Busy { .. } | TransferOutcome::Refused(_) | TransferOutcome::Disconnected => {
+            TransferOutcome::Disconnected => {
+                placing.perhaps.insert((index, to));
                 placing.planned = None;
             }
+            TransferOutcome::Busy { .. } | TransferOutcome::Refused(_) => placing.planned = None,
             TransferOutcome::Unreadable => {}
         }
         let is_damaged_here = matches!(
@@ -236,6 +242,7 @@ impl Owner {
         if is_able_again || is_retry {
             self.window.look_again();
         }
+        self.settles_at = self.settles_at(circle, cx);
         self.advance_all(circle, cx);
         if self.transfers.has_slot() && self.hosts.some_are_unused(&self.transfers, cx.now) {
             self.window.set_aside(|pack| self.transfers.has_pack(pack));
@@ -250,11 +257,11 @@ impl Owner {
                 limit,
             });
         }
-        self.say_when_quiet(circle, cx);
+        self.say_when_quiet(cx);
     }
 
     /// While shapes still wait for members that are just coming: the moment until which they do at most.
-    fn settled_from(&self, circle: &Circle, cx: &Context<'_>) -> Option<Timestamp> {
+    fn settles_at(&self, circle: &Circle, cx: &Context<'_>) -> Option<Timestamp> {
         let settled = self.opened_at.after(cx.rules.owner.settle);
         let coming = (!cx.is_due(settled) && circle.some_may_be_coming()).then_some(settled);
         let shaking = circle.iter().filter_map(|(node, member)| {
@@ -263,7 +270,9 @@ impl Owner {
             };
             let is_shaking = match member.greeting {
                 Greeting::Wanted { .. } | Greeting::Running(_) => true,
-                Greeting::Done(terms) => terms.accepts && self.hosts.is_asking_first(node),
+                Greeting::Done(_) => {
+                    self.hosts.is_asking_first(node) || self.hosts.is_to_be_inventoried(node)
+                }
             };
             let until = since.after(cx.rules.owner.handshake);
             (is_shaking && !cx.is_due(until)).then_some(until)
@@ -285,40 +294,53 @@ impl Owner {
     }
 
     fn advance(&mut self, pack: PackNumber, item: &mut Item, circle: &Circle, cx: &mut Context<'_>) -> Fate {
-        if let Stage::Labelled(placing) = &mut item.stage
-            && !placing.considered
-            && self.hosts.some_are_here(cx.now)
-            && self.settled_from(circle, cx).is_none()
-            && self.transfers.of_label(placing.label).next().is_none()
-        {
-            placing.considered = true;
-            let (current, is_held) = (placing.scheme, placing.is_held());
-            if self.is_worth_reshaping(current, (item.kind, item.pack_len), circle, cx) {
-                item.stage = Stage::Unlabelled {
-                    previous: Some(current),
-                };
-            } else if is_held {
-                item.stage = Stage::Done;
-            }
-        }
+        self.consider(item, circle, cx);
+        let was_weak = item.was_weak;
         match &mut item.stage {
             Stage::Unlabelled { previous } => {
                 let previous = *previous;
                 self.encode(pack, item, previous, circle, cx)
             }
+            Stage::Labelled(placing) if was_weak && !placing.considered => {
+                if self.settles_at.is_some() {
+                    Fate::Stays
+                } else {
+                    Fate::Parks
+                }
+            }
             Stage::Labelled(placing) => {
                 let fate = self.place_and_send(pack, item.kind, placing, circle, cx);
-                if placing.is_held() {
-                    cx.out.report(Event::StripeComplete {
-                        pack,
-                        label: placing.label,
-                    });
-                    item.stage = Stage::Done;
-                    return Fate::Stays;
+                if !placing.is_held() {
+                    return fate;
                 }
-                fate
+                cx.out.report(Event::StripeComplete {
+                    pack,
+                    label: placing.label,
+                });
+                item.stage = Stage::Done;
+                Fate::Stays
             }
             Stage::Encoding { .. } | Stage::Done => Fate::Stays,
+        }
+    }
+
+    /// Thinks once about a better shape for a pack that has a label, when it is clear who is here and nothing of it is on its way.
+    fn consider(&self, item: &mut Item, circle: &Circle, cx: &Context<'_>) {
+        let Stage::Labelled(placing) = &mut item.stage else {
+            return;
+        };
+        let is_time = self.settles_at.is_none() && self.hosts.some_are_here(cx.now);
+        if placing.considered || !is_time || self.transfers.of_label(placing.label).next().is_some() {
+            return;
+        }
+        placing.considered = true;
+        let (current, is_held) = (placing.scheme, placing.is_held());
+        if self.is_worth_reshaping(current, (item.kind, item.pack_len), circle, cx) {
+            item.stage = Stage::Unlabelled {
+                previous: Some(current),
+            };
+        } else if is_held {
+            item.stage = Stage::Done;
         }
     }
 
@@ -331,7 +353,7 @@ impl Owner {
         circle: &Circle,
         cx: &mut Context<'_>,
     ) -> Fate {
-        if self.settled_from(circle, cx).is_some() {
+        if self.settles_at.is_some() {
             return Fate::Stays;
         }
         if !self.hosts.some_are_here(cx.now) {
@@ -375,6 +397,11 @@ impl Owner {
         let wanted = (placing.shard_len, Purpose::from(kind));
         if placing.planned != Some(self.hosts.version) {
             self.plan(placing, wanted, circle, cx);
+        }
+        let is_starting = !cx.is_due(self.opened_at.after(cx.rules.owner.handshake));
+        if self.settles_at.is_some() && is_starting {
+            // What was on its way when the last run ended may have arrived; the hosts are being asked.
+            return Fate::Stays;
         }
         let ready: Vec<(ShardIndex, NodeId)> =
             placing.plan.iter().map(|(index, node)| (*index, *node)).collect();
@@ -421,6 +448,7 @@ impl Owner {
         let holders: Vec<_> = placing
             .holders
             .iter()
+            .chain(&placing.perhaps)
             .copied()
             .chain(moving)
             .map(|(index, node)| (index, node, circle.domain_of(node)))
@@ -500,11 +528,11 @@ impl Owner {
         })
     }
 
-    fn say_when_quiet(&mut self, circle: &Circle, cx: &mut Context<'_>) {
+    fn say_when_quiet(&mut self, cx: &mut Context<'_>) {
         let is_quiet = self.window.is_idle()
             && self.transfers.count() == 0
             && self.hosts.are_idle(cx.now)
-            && self.settled_from(circle, cx).is_none();
+            && self.settles_at.is_none();
         let quiet = is_quiet.then(|| self.window.parked_count());
         if let Some(incomplete_count) = quiet
             && self.quiet != quiet
@@ -519,10 +547,10 @@ impl Owner {
         self.quiet
     }
 
-    pub(crate) fn alarm(&self, circle: &Circle, cx: &Context<'_>, alarm: &mut Alarm) {
+    pub(crate) fn alarm(&self, alarm: &mut Alarm) {
         self.hosts.alarm(alarm);
         alarm.set(self.encode_not_before);
-        for at in self.again_at.into_iter().chain(self.settled_from(circle, cx)) {
+        for at in self.again_at.into_iter().chain(self.settles_at) {
             alarm.set(at);
         }
     }

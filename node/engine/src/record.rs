@@ -149,3 +149,67 @@ impl RecordKey {
         bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn records() -> impl Strategy<Value = Record> {
+        (0..3_u8, any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u64; 3]>()).prop_map(
+            |(kind, one, two, numbers)| {
+                let (archive, node) = (ArchiveId::from_bytes(one), NodeId::from_bytes(two));
+                let [bytes, at, until] = numbers;
+                let (bytes, at, until) = (ByteCount(bytes), Timestamp(at), Timestamp(until));
+                match kind {
+                    0 => Record::Seen { node, at },
+                    1 => Record::Held {
+                        archive,
+                        node,
+                        bytes,
+                        granted_at: at,
+                        until,
+                    },
+                    _ => Record::Granted {
+                        archive,
+                        bytes,
+                        until,
+                    },
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn bytes_and_back_is_the_same_record(record in records()) {
+            prop_assert_eq!(Record::from_bytes(&record.to_bytes()).ok(), Some(record));
+        }
+
+        #[test]
+        fn what_is_cut_short_or_followed_by_something_is_no_record(record in records(), len in 0..128_usize) {
+            let mut bytes = record.to_bytes();
+            if len < bytes.len() {
+                prop_assert!(Record::from_bytes(&bytes[..len]).is_err());
+            }
+            bytes.push(0);
+            prop_assert!(Record::from_bytes(&bytes).is_err());
+        }
+
+        #[test]
+        fn garbage_is_an_error_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..160)) {
+            if let Ok(record) = Record::from_bytes(&bytes) {
+                prop_assert!(bytes.len() <= RECORD_LEN_MAX);
+                prop_assert_eq!(Record::from_bytes(&record.to_bytes()).ok(), Some(record));
+            }
+        }
+
+        #[test]
+        fn records_of_different_things_have_different_keys(one in records(), other in records()) {
+            prop_assert_eq!(one.key() == other.key(), one.key().to_bytes() == other.key().to_bytes());
+        }
+    }
+}

@@ -59,6 +59,8 @@ struct Session {
     journal: Option<JournalPosition>,
     segments: Chore,
     inventory: Chore,
+    /// Whether an inventory was asked for to an end: until then it may have shards that we don't know of.
+    is_inventoried: bool,
     /// It asked for patience until then.
     busy_until: Timestamp,
     /// It takes nothing until then.
@@ -71,6 +73,7 @@ impl Session {
             journal: None,
             segments: Chore::NOW,
             inventory: Chore::NOW,
+            is_inventoried: false,
             busy_until: Timestamp(0),
             unable_until: None,
         }
@@ -295,18 +298,16 @@ impl Hosts {
         }
     }
 
-    /// Takes the end of a comparison; says whether holders have changed.
+    /// Takes the end of a comparison; says whose it was and whether holders have changed.
     pub(super) fn inventory_ended(
         &mut self,
         op: OpId,
         outcome: InventoryOutcome,
         cx: &mut Context<'_>,
-    ) -> bool {
+    ) -> Option<(NodeId, bool)> {
         let not_before = cx.later(cx.rules.lease.retry);
-        let Some((node, session)) = self.session_with(|session| session.inventory == Chore::Running(op))
-        else {
-            return false;
-        };
+        let (node, session) = self.session_with(|session| session.inventory == Chore::Running(op))?;
+        session.is_inventoried = true;
         match outcome {
             InventoryOutcome::Compared {
                 bytes,
@@ -321,14 +322,14 @@ impl Hosts {
                     cx.out.report(Event::ShardsLost { node, lost_count });
                 }
                 self.version += 1;
-                lost_count > 0 || found_count > 0
+                Some((node, lost_count > 0 || found_count > 0))
             }
             InventoryOutcome::Failed => {
                 session.inventory = Chore::Due {
                     not_before,
                     has_failed: true,
                 };
-                false
+                Some((node, false))
             }
         }
     }
@@ -353,6 +354,13 @@ impl Hosts {
     pub(super) fn wait(&mut self, node: NodeId, pause: Span, now: Timestamp) {
         if let Some(session) = self.hosts.get_mut(&node).and_then(|host| host.session.as_mut()) {
             session.busy_until = session.busy_until.max(now.after(pause.clamp(BUSY_MIN, BUSY_MAX)));
+        }
+    }
+
+    /// A shard may have been kept or not: only an inventory can tell.
+    pub(super) fn want_inventory(&mut self, node: NodeId) {
+        if let Some(session) = self.hosts.get_mut(&node).and_then(|host| host.session.as_mut()) {
+            session.inventory = Chore::NOW;
         }
     }
 
@@ -387,7 +395,7 @@ impl Hosts {
         let Some(session) = &mut host.session else { return };
         match reason {
             OfferRefusal::Full | OfferRefusal::NotAllowed | OfferRefusal::Version => {
-                session.unable_until = Some(long)
+                session.unable_until = Some(long);
             }
             OfferRefusal::NoLease => session.unable_until = Some(short),
             OfferRefusal::NotBelieved => {
@@ -577,6 +585,13 @@ impl Hosts {
         self.hosts
             .get(&node)
             .is_some_and(|host| host.lease.is_none() && host.asking.is_some())
+    }
+
+    /// Whether this host has a lease and has not yet said what it keeps.
+    pub(super) fn is_to_be_inventoried(&self, node: NodeId) -> bool {
+        self.hosts.get(&node).is_some_and(|host| {
+            host.lease.is_some() && host.session.is_some_and(|session| !session.is_inventoried)
+        })
     }
 
     /// Whether nothing is expected soon of any connected host, beside shards.

@@ -48,6 +48,8 @@ pub(super) struct Placing {
     pub(super) shard_len: ByteCount,
     pub(super) journal: JournalPosition,
     pub(super) holders: BTreeSet<(ShardIndex, NodeId)>,
+    /// Shards whose sending broke off: their host may have kept them, so nobody else gets them while it can still say.
+    pub(super) perhaps: BTreeSet<(ShardIndex, NodeId)>,
     /// Shards to send, and where, as of `planned`.
     pub(super) plan: BTreeMap<ShardIndex, NodeId>,
     /// The state of the hosts by which the plan was made; `None`: there is none.
@@ -59,6 +61,27 @@ pub(super) struct Placing {
 }
 
 impl Placing {
+    /// A stripe that nobody has a shard of.
+    pub(super) fn new(
+        label: LabelId,
+        scheme: Scheme,
+        shard_len: ByteCount,
+        journal: JournalPosition,
+    ) -> Self {
+        Self {
+            label,
+            scheme,
+            shard_len,
+            journal,
+            holders: BTreeSet::new(),
+            perhaps: BTreeSet::new(),
+            plan: BTreeMap::new(),
+            planned: None,
+            refused_by: BTreeSet::new(),
+            considered: false,
+        }
+    }
+
     /// Whether each shard has a holder.
     pub(super) fn is_held(&self) -> bool {
         self.scheme
@@ -71,21 +94,17 @@ impl From<StripeFacts> for Item {
     fn from(facts: StripeFacts) -> Self {
         let stage = match facts.stripe {
             None => Stage::Unlabelled { previous: None },
-            Some(stripe) => Stage::Labelled(Placing {
-                label: stripe.label,
-                scheme: stripe.scheme,
-                shard_len: stripe.shard_len,
-                journal: stripe.journal,
-                holders: stripe
+            Some(stripe) => {
+                let holders = stripe
                     .holders
                     .into_iter()
-                    .filter(|holder| stripe.scheme.contains(holder.0))
-                    .collect(),
-                plan: BTreeMap::new(),
-                planned: None,
-                refused_by: BTreeSet::new(),
-                considered: false,
-            }),
+                    .filter(|holder| stripe.scheme.contains(holder.0));
+                let placing = Placing::new(stripe.label, stripe.scheme, stripe.shard_len, stripe.journal);
+                Stage::Labelled(Placing {
+                    holders: holders.collect(),
+                    ..placing
+                })
+            }
         };
         Self {
             kind: facts.kind,
@@ -283,6 +302,15 @@ impl Window {
         self.items
             .retain(|pack, item| !matches!(item.stage, Stage::Labelled(_)) || is_busy(*pack));
         self.again |= self.items.len() < before;
+    }
+
+    /// A host has said what it keeps: nothing is uncertain about it any more.
+    pub(super) fn clear_perhaps(&mut self, node: NodeId) {
+        for item in self.items.values_mut() {
+            if let Stage::Labelled(placing) = &mut item.stage {
+                placing.perhaps.retain(|perhaps| perhaps.1 != node);
+            }
+        }
     }
 
     pub(super) fn encoding_count(&self) -> usize {

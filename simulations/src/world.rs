@@ -1,0 +1,861 @@
+//! The world: virtual time, its events in order, and the performing of effects as the daemon does it. One event is one step; after each
+//! the invariants are checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nuthatch_engine::boundary::{
+    Effect, EncodeOutcome, Event, Input, InventoryOutcome, JournalPosition, LeaseAnswer, LeaseAsked,
+    OfferFacts, OfferVerdict, Offered, OpId, PackKind, PackNumber, PathClass, SegmentsOutcome, Token,
+    TransferOutcome,
+};
+use nuthatch_engine::rules::Rules;
+use nuthatch_engine::{Scheme, ShardIndex};
+use nuthatch_format::{ArchiveId, ByteCount, LabelId, Span, Timestamp};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+use crate::checkers::{self, Violation};
+use crate::exchanges::{Exchange, Exchanges, What};
+use crate::network::{DIAL_TIMEOUT, Network, NodeIndex};
+use crate::node::{Node, Setup, archive_id, index_of, node_id};
+use crate::trace::Trace;
+use crate::vaults::Vault;
+
+/// Steps after which a run is taken for an endless one (count).
+const STEPS_MAX: u64 = 3_000_000;
+
+/// Length of a segment, and of the padding that a small one has.
+const SEGMENT_LEN: ByteCount = ByteCount(4096);
+
+/// What a scenario does to the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// A machine is switched on; the first time, it joins the circle.
+    Start(NodeIndex),
+    /// A machine loses power.
+    Stop(NodeIndex),
+    /// A machine loses power after so many more effects, and is switched on again 20 s later.
+    StopAfter(NodeIndex, u32),
+    /// An owner stages so many packs.
+    Stage(NodeIndex, u32),
+    /// An owner commits a snapshot.
+    Commit(NodeIndex),
+    /// A connection breaks.
+    Break(NodeIndex, NodeIndex),
+    /// A machine moves to another part of a divided network; part 0 is the largest.
+    Move(NodeIndex, u8),
+}
+
+/// What happens at a moment.
+#[derive(Debug)]
+enum Happening {
+    Input {
+        to: NodeIndex,
+        life: u32,
+        input: Input,
+    },
+    Wake {
+        node: NodeIndex,
+        life: u32,
+    },
+    Dialled {
+        from: NodeIndex,
+        life: u32,
+        to: NodeIndex,
+    },
+    Arrived {
+        exchange: u64,
+    },
+    Stored {
+        exchange: u64,
+    },
+    Answered {
+        exchange: u64,
+        input: Input,
+        kept: BTreeSet<(LabelId, ShardIndex)>,
+    },
+    Encoded {
+        node: NodeIndex,
+        life: u32,
+        op: OpId,
+        pack: PackNumber,
+        scheme: Scheme,
+    },
+    Act(Action),
+}
+
+/// Everything there is.
+#[derive(Debug)]
+pub struct World {
+    /// The time.
+    pub now: Timestamp,
+    /// The machines.
+    pub nodes: Vec<Node>,
+    /// The network.
+    pub network: Network,
+    /// Shards whose host has signed for them.
+    pub acknowledged: BTreeSet<(NodeIndex, ArchiveId, LabelId, ShardIndex)>,
+    /// Fingerprint of all decisions.
+    pub trace: Trace,
+    /// Steps so far (count).
+    pub step_count: u64,
+    /// Shards sent (count).
+    pub sent_count: u64,
+    joined: BTreeSet<NodeIndex>,
+    queue: BTreeMap<(Timestamp, u64), Happening>,
+    queued_count: u64,
+    exchanges: Exchanges,
+    rules: Rules,
+    rng: Xoshiro256PlusPlus,
+    seed: u64,
+}
+
+impl World {
+    /// A world of machines that are all switched off, with these vaults.
+    pub fn new(setups: Vec<(Setup, Vault)>, rules: Rules, seed: u64) -> Self {
+        let nodes = setups
+            .into_iter()
+            .enumerate()
+            .map(|(at, (setup, vault))| Node::new(at, setup, vault))
+            .collect();
+        Self {
+            now: Timestamp(1_800_000_000_000),
+            nodes,
+            network: Network::default(),
+            acknowledged: BTreeSet::new(),
+            trace: Trace::new(),
+            step_count: 0,
+            sent_count: 0,
+            joined: BTreeSet::new(),
+            queue: BTreeMap::new(),
+            queued_count: 0,
+            exchanges: Exchanges::default(),
+            rules,
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+            seed,
+        }
+    }
+
+    /// Plans an action so long from now.
+    pub fn plan(&mut self, delay: Span, action: Action) {
+        self.schedule(delay, Happening::Act(action));
+    }
+
+    /// Lets so much time pass.
+    pub fn run_for(&mut self, span: Span) -> Result<(), Violation> {
+        let end = self.now.after(span);
+        while let Some(entry) = self.queue.first_entry() {
+            if entry.key().0 > end {
+                break;
+            }
+            let ((at, _), happening) = entry.remove_entry();
+            self.now = at;
+            self.step_count += 1;
+            if self.step_count > STEPS_MAX {
+                return Err(Violation::Endless { steps: STEPS_MAX });
+            }
+            self.happen(happening)?;
+        }
+        self.now = end;
+        checkers::whole_world(self)
+    }
+
+    fn schedule(&mut self, delay: Span, happening: Happening) {
+        self.queued_count += 1;
+        self.queue
+            .insert((self.now.after(delay), self.queued_count), happening);
+    }
+
+    fn tell(&mut self, to: NodeIndex, input: Input) {
+        let life = self.nodes[to].life;
+        self.schedule(Span::ZERO, Happening::Input { to, life, input });
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<(), Violation> {
+        match happening {
+            Happening::Input { to, life, input } => self.handle(to, life, input),
+            Happening::Wake { node, life } => {
+                let is_wanted = self.nodes[node].wake_at.take_if(|at| *at <= self.now).is_some();
+                if is_wanted {
+                    self.handle(node, life, Input::Tick)
+                } else {
+                    Ok(())
+                }
+            }
+            Happening::Dialled { from, life, to } => {
+                self.dialled(from, life, to);
+                Ok(())
+            }
+            Happening::Arrived { exchange } => self.arrived(exchange),
+            Happening::Stored { exchange } => self.stored(exchange),
+            Happening::Answered {
+                exchange,
+                input,
+                kept,
+            } => self.answered(exchange, input, &kept),
+            Happening::Encoded {
+                node,
+                life,
+                op,
+                pack,
+                scheme,
+            } => self.encoded(node, life, (op, pack, scheme)),
+            Happening::Act(action) => {
+                self.act(action);
+                Ok(())
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Start(node) => self.start(node),
+            Action::Stop(node) => self.stop(node),
+            Action::StopAfter(node, effect_count) => self.nodes[node].crash_after = Some(effect_count),
+            Action::Stage(node, count) => {
+                for _ in 0..count {
+                    let kind = if self.rng.random_ratio(1, 4) {
+                        PackKind::Meta
+                    } else {
+                        PackKind::Data
+                    };
+                    let len = ByteCount(self.rng.random_range(1..=256_u64) << 16);
+                    self.nodes[node].catalogue.stage(kind, len);
+                }
+                self.tell(
+                    node,
+                    Input::WorkChanged {
+                        archive: archive_id(node),
+                    },
+                );
+            }
+            Action::Commit(node) => {
+                let journal = self.nodes[node].catalogue.write_segment();
+                self.tell(
+                    node,
+                    Input::JournalGrew {
+                        archive: archive_id(node),
+                        journal,
+                    },
+                );
+                self.tell(
+                    node,
+                    Input::Committed {
+                        archive: archive_id(node),
+                    },
+                );
+            }
+            Action::Break(one, other) => self.disconnect(one, other),
+            Action::Move(node, part) => {
+                self.network.move_to(node, part);
+                for (one, other) in self.network.broken() {
+                    self.disconnect(one, other);
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, node: NodeIndex) {
+        if self.nodes[node].engine.is_some() {
+            return;
+        }
+        let is_new = self.joined.insert(node);
+        let facts: Vec<_> = self.joined.iter().map(|at| self.nodes[*at].facts()).collect();
+        let seed = self.seed ^ (node as u64) << 32;
+        let inputs = self.nodes[node].start(self.rules.clone(), seed, facts.clone());
+        for input in inputs {
+            self.tell(node, input);
+        }
+        if is_new {
+            let others: Vec<NodeIndex> = self.joined.iter().copied().filter(|at| *at != node).collect();
+            for other in others {
+                self.tell(other, Input::Members(facts.clone()));
+            }
+        }
+    }
+
+    fn stop(&mut self, node: NodeIndex) {
+        if self.nodes[node].engine.is_none() {
+            return;
+        }
+        self.nodes[node].stop();
+        for peer in self.network.peers_of(node) {
+            self.disconnect(node, peer);
+        }
+    }
+
+    /// Ends a connection: both ends hear of it, after the ends of everything that was going on between them.
+    fn disconnect(&mut self, one: NodeIndex, other: NodeIndex) {
+        if !self.network.disconnect(one, other) {
+            return;
+        }
+        let between = |exchange: &Exchange| {
+            (exchange.from, exchange.to) == (one, other) || (exchange.from, exchange.to) == (other, one)
+        };
+        for (id, exchange) in self.exchanges.close_all(between) {
+            let Exchange {
+                from,
+                from_life,
+                to,
+                to_life,
+                ..
+            } = exchange;
+            if exchange.is_accepted {
+                let input = Input::OfferEnded {
+                    token: Token(id),
+                    kept: None,
+                };
+                self.schedule(
+                    Span::ZERO,
+                    Happening::Input {
+                        to,
+                        life: to_life,
+                        input,
+                    },
+                );
+            }
+            let input = exchange.failure();
+            self.schedule(
+                Span::ZERO,
+                Happening::Input {
+                    to: from,
+                    life: from_life,
+                    input,
+                },
+            );
+        }
+        self.tell(one, Input::Disconnected { node: node_id(other) });
+        self.tell(other, Input::Disconnected { node: node_id(one) });
+    }
+
+    fn dialled(&mut self, from: NodeIndex, life: u32, to: NodeIndex) {
+        if self.nodes[from].life != life || self.nodes[from].engine.is_none() {
+            return;
+        }
+        if self.nodes[to].engine.is_none() || !self.network.reaches(from, to) {
+            self.tell(from, Input::DialFailed { node: node_id(to) });
+            return;
+        }
+        let class = PathClass::Direct;
+        let is_new = self.network.connect(from, to);
+        self.tell(
+            from,
+            Input::Connected {
+                node: node_id(to),
+                class,
+            },
+        );
+        if is_new {
+            self.tell(
+                to,
+                Input::Connected {
+                    node: node_id(from),
+                    class,
+                },
+            );
+        }
+    }
+
+    /// Hands an input to an engine, performs what it wants and checks what can be checked at once.
+    fn handle(&mut self, at: NodeIndex, life: u32, input: Input) -> Result<(), Violation> {
+        if self.nodes[at].life != life {
+            return Ok(());
+        }
+        let now = self.now;
+        let Some(engine) = self.nodes[at].engine.as_mut() else {
+            return Ok(());
+        };
+        engine.handle(now, input);
+        checkers::load(at, &engine.load())?;
+        let mut effects = Vec::new();
+        while let Some(effect) = engine.poll_effect() {
+            self.trace.add(&(now, at, &effect));
+            effects.push(effect);
+        }
+        let wake_at = engine.poll_timeout();
+        self.set_alarm(at, life, wake_at);
+        self.perform_all(at, &effects);
+        checkers::space(&self.nodes[at])
+    }
+
+    fn set_alarm(&mut self, at: NodeIndex, life: u32, wake_at: Option<Timestamp>) {
+        if self.nodes[at].wake_at != wake_at {
+            self.nodes[at].wake_at = wake_at;
+            if let Some(wake_at) = wake_at {
+                self.schedule(wake_at.since(self.now), Happening::Wake { node: at, life });
+            }
+        }
+    }
+
+    /// One sync of all records, then everything else in order; unless the power fails somewhere in between.
+    fn perform_all(&mut self, at: NodeIndex, effects: &[Effect]) {
+        if self.crashes(at) {
+            return;
+        }
+        for effect in effects {
+            if let Effect::Persist(record) = effect {
+                self.nodes[at].persist(record);
+            } else if let Effect::Forget(key) = effect {
+                self.nodes[at].forget(&key.to_bytes());
+            }
+        }
+        for effect in effects {
+            if self.crashes(at) {
+                return;
+            }
+            self.perform(at, effect);
+        }
+    }
+
+    fn crashes(&mut self, at: NodeIndex) -> bool {
+        match &mut self.nodes[at].crash_after {
+            Some(0) => {
+                self.stop(at);
+                self.plan(Span::from_secs(20), Action::Start(at));
+                true
+            }
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn perform(&mut self, at: NodeIndex, effect: &Effect) {
+        let life = self.nodes[at].life;
+        match *effect {
+            Effect::Persist(_) | Effect::Forget(_) => {}
+            Effect::Dial { node } => {
+                let to = index_of(node);
+                let can = self.network.reaches(at, to) && self.nodes[to].engine.is_some();
+                let delay = if can {
+                    Network::latency(&mut self.rng)
+                } else {
+                    DIAL_TIMEOUT
+                };
+                self.schedule(delay, Happening::Dialled { from: at, life, to });
+            }
+            Effect::Greet { op, node } => self.ask(at, op, index_of(node), What::Greet),
+            Effect::AskLease {
+                op,
+                node,
+                archive,
+                bytes,
+            } => {
+                self.ask(at, op, index_of(node), What::Lease { archive, bytes });
+            }
+            Effect::ReadStripes {
+                query,
+                archive,
+                after,
+                limit,
+            } => {
+                let (page, next) = self.nodes[at].catalogue.page(query, after, limit);
+                let delay = Span::from_millis(self.rng.random_range(1..5));
+                let input = Input::Stripes {
+                    archive,
+                    query,
+                    page,
+                    next,
+                };
+                self.schedule(delay, Happening::Input { to: at, life, input });
+            }
+            Effect::Encode { op, pack, scheme, .. } => {
+                let delay = Span::from_millis(self.rng.random_range(20..200));
+                self.schedule(
+                    delay,
+                    Happening::Encoded {
+                        node: at,
+                        life,
+                        op,
+                        pack,
+                        scheme,
+                    },
+                );
+            }
+            Effect::Transfer {
+                op,
+                archive,
+                pack,
+                label,
+                index,
+                to,
+            } => {
+                self.sent_count += 1;
+                self.send_shard(at, op, index_of(to), (archive, pack, label, index));
+            }
+            Effect::SendSegments { op, archive, to } => {
+                let journal = self.nodes[at].catalogue.journal;
+                let has = self.nodes[index_of(to)]
+                    .vault
+                    .journal(archive)
+                    .unwrap_or_default();
+                let len = ByteCount(SEGMENT_LEN.0 * journal.0.saturating_sub(has.0));
+                self.ask(
+                    at,
+                    op,
+                    index_of(to),
+                    What::Segments {
+                        archive,
+                        journal,
+                        len,
+                    },
+                );
+            }
+            Effect::CompareInventory { op, archive, node } => {
+                self.ask(at, op, index_of(node), What::Inventory { archive });
+            }
+            Effect::AnswerLease { token, answer } => self.answer_lease(token.0, answer),
+            Effect::AnswerOffer { token, verdict } => self.answer_offer(token.0, verdict),
+            Effect::Report(event) => self.note(event),
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        self.trace.add(&event);
+    }
+
+    fn send_shard(
+        &mut self,
+        at: NodeIndex,
+        op: OpId,
+        to: NodeIndex,
+        (archive, pack, label, index): (ArchiveId, PackNumber, LabelId, ShardIndex),
+    ) {
+        let catalogue = &self.nodes[at].catalogue;
+        let facts = catalogue.packs.get(&pack).zip(catalogue.stripe(pack, label));
+        let Some((kind, len, journal)) =
+            facts.map(|(pack, stripe)| (pack.kind, stripe.shard_len, stripe.journal))
+        else {
+            let outcome = TransferOutcome::Unreadable;
+            return self.tell(at, Input::TransferEnded { op, outcome });
+        };
+        self.ask(
+            at,
+            op,
+            to,
+            What::Shard {
+                archive,
+                label,
+                index,
+                len,
+                kind,
+                journal,
+            },
+        );
+    }
+
+    /// Sends a question, or lets it fail at once where there is no connection.
+    fn ask(&mut self, from: NodeIndex, op: OpId, to: NodeIndex, what: What) {
+        let (from_life, to_life) = (self.nodes[from].life, self.nodes[to].life);
+        let exchange = Exchange {
+            from,
+            from_life,
+            op,
+            to,
+            to_life,
+            what,
+            is_accepted: false,
+        };
+        if !self.network.is_connected(from, to) {
+            return self.tell(from, exchange.failure());
+        }
+        let exchange = self.exchanges.open(exchange);
+        let delay = Network::latency(&mut self.rng);
+        self.schedule(delay, Happening::Arrived { exchange });
+    }
+
+    fn answer(&mut self, exchange: u64, input: Input) {
+        let delay = Network::latency(&mut self.rng);
+        self.schedule(
+            delay,
+            Happening::Answered {
+                exchange,
+                input,
+                kept: BTreeSet::new(),
+            },
+        );
+    }
+
+    /// A question has come to the other side.
+    fn arrived(&mut self, id: u64) -> Result<(), Violation> {
+        let Some(exchange) = self.exchanges.get(id) else {
+            return Ok(());
+        };
+        let Exchange {
+            from,
+            op,
+            to,
+            to_life,
+            ..
+        } = exchange;
+        let vault = &self.nodes[to].vault;
+        let token = Token(id);
+        match exchange.what {
+            What::Greet => {
+                let terms = self.nodes[to].engine.as_ref().map(nuthatch_engine::Engine::terms);
+                self.answer(id, Input::GreetEnded { op, terms });
+                Ok(())
+            }
+            What::Lease { archive, bytes } => {
+                let asked = LeaseAsked {
+                    from: node_id(from),
+                    archive,
+                    bytes,
+                    member: true,
+                };
+                self.handle(to, to_life, Input::LeaseAsked { token, asked })
+            }
+            What::Shard {
+                archive,
+                label,
+                index,
+                len,
+                kind,
+                journal,
+            } => {
+                let believed = vault.journal(archive) >= Some(journal);
+                let here = vault.stripe_here(archive, label, index);
+                let offered = Offered::Shard {
+                    label,
+                    index,
+                    kind,
+                    believed,
+                    here,
+                    mirror: false,
+                };
+                let facts = OfferFacts {
+                    from: node_id(from),
+                    archive,
+                    len,
+                    offered,
+                };
+                self.handle(to, to_life, Input::Offered { token, facts })
+            }
+            What::Segments { archive, len, .. } => {
+                let facts = OfferFacts {
+                    from: node_id(from),
+                    archive,
+                    len,
+                    offered: Offered::Journal,
+                };
+                self.handle(to, to_life, Input::Offered { token, facts })
+            }
+            What::Inventory { archive } => {
+                let kept = vault.of_archive(archive).collect();
+                let bytes = vault.used_by(archive);
+                let outcome = InventoryOutcome::Compared {
+                    bytes,
+                    lost_count: 0,
+                    found_count: 0,
+                };
+                let delay = Network::latency(&mut self.rng);
+                let input = Input::InventoryEnded { op, outcome };
+                self.schedule(
+                    delay,
+                    Happening::Answered {
+                        exchange: id,
+                        input,
+                        kept,
+                    },
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn answer_lease(&mut self, id: u64, answer: LeaseAnswer) {
+        if let Some(exchange) = self.exchanges.get(id) {
+            self.answer(
+                id,
+                Input::LeaseEnded {
+                    op: exchange.op,
+                    answer,
+                },
+            );
+        }
+    }
+
+    fn answer_offer(&mut self, id: u64, verdict: OfferVerdict) {
+        let Some(exchange) = self.exchanges.get(id) else {
+            return;
+        };
+        let op = exchange.op;
+        let (len, is_shard) = match exchange.what {
+            What::Shard { len, .. } => (len, true),
+            What::Segments { len, .. } => (len, false),
+            What::Greet | What::Lease { .. } | What::Inventory { .. } => return,
+        };
+        let (shard, segments) = match verdict {
+            OfferVerdict::Accept => {
+                self.exchanges.set_accepted(id, true);
+                let delay = Network::transfer_time(len, &mut self.rng);
+                return self.schedule(delay, Happening::Stored { exchange: id });
+            }
+            OfferVerdict::Have => (TransferOutcome::Held, SegmentsOutcome::Failed),
+            OfferVerdict::Busy { retry_after } => (
+                TransferOutcome::Busy { retry_after },
+                SegmentsOutcome::Busy { retry_after },
+            ),
+            OfferVerdict::Refuse(reason) => {
+                (TransferOutcome::Refused(reason), SegmentsOutcome::Refused(reason))
+            }
+        };
+        let input = if is_shard {
+            Input::TransferEnded { op, outcome: shard }
+        } else {
+            Input::SegmentsEnded {
+                op,
+                outcome: segments,
+            }
+        };
+        self.answer(id, input);
+    }
+
+    /// All bytes have come and are synced: the host's books first, then its signature goes out.
+    fn stored(&mut self, id: u64) -> Result<(), Violation> {
+        let Some(exchange) = self.exchanges.get(id) else {
+            return Ok(());
+        };
+        let Exchange { op, to, to_life, .. } = exchange;
+        self.exchanges.set_accepted(id, false);
+        let vault = &mut self.nodes[to].vault;
+        let (len, input) = match exchange.what {
+            What::Shard {
+                archive,
+                label,
+                index,
+                len,
+                ..
+            } => {
+                vault.put(archive, label, index, len);
+                checkers::one_shard_of_a_stripe(to, vault, archive, label)?;
+                self.acknowledged.insert((to, archive, label, index));
+                (
+                    len,
+                    Input::TransferEnded {
+                        op,
+                        outcome: TransferOutcome::Held,
+                    },
+                )
+            }
+            What::Segments {
+                archive,
+                journal,
+                len,
+            } => {
+                vault.put_journal(archive, journal, len);
+                (
+                    len,
+                    Input::SegmentsEnded {
+                        op,
+                        outcome: SegmentsOutcome::Sent(journal),
+                    },
+                )
+            }
+            What::Greet | What::Lease { .. } | What::Inventory { .. } => return Ok(()),
+        };
+        self.answer(id, input);
+        self.handle(
+            to,
+            to_life,
+            Input::OfferEnded {
+                token: Token(id),
+                kept: Some(len),
+            },
+        )
+    }
+
+    /// An answer has come back; what it says becomes durable before the engine hears of it.
+    fn answered(
+        &mut self,
+        id: u64,
+        input: Input,
+        kept: &BTreeSet<(LabelId, ShardIndex)>,
+    ) -> Result<(), Violation> {
+        let Some(exchange) = self.exchanges.close(id) else {
+            return Ok(());
+        };
+        let Exchange {
+            from,
+            from_life,
+            to,
+            what,
+            ..
+        } = exchange;
+        let catalogue = &mut self.nodes[from].catalogue;
+        let mut input = input;
+        if let (
+            What::Shard { label, index, .. },
+            Input::TransferEnded {
+                outcome: TransferOutcome::Held,
+                ..
+            },
+        ) = (what, &input)
+        {
+            catalogue.add_holder(label, index, node_id(to));
+        }
+        if let Input::InventoryEnded {
+            outcome:
+                InventoryOutcome::Compared {
+                    lost_count,
+                    found_count,
+                    ..
+                },
+            ..
+        } = &mut input
+        {
+            (*lost_count, *found_count) = catalogue.reconcile(node_id(to), kept);
+        }
+        self.handle(from, from_life, input)
+    }
+
+    /// A pack is encoded, its label signed and in a synced segment; unless its bytes can't be had.
+    fn encoded(
+        &mut self,
+        node: NodeIndex,
+        life: u32,
+        (op, pack, scheme): (OpId, PackNumber, Scheme),
+    ) -> Result<(), Violation> {
+        if self.nodes[node].life != life || self.nodes[node].engine.is_none() {
+            return Ok(());
+        }
+        let can_be_had = self.can_be_read(node, pack);
+        let catalogue = &mut self.nodes[node].catalogue;
+        let label = if can_be_had {
+            catalogue.label(node_id(node).as_bytes()[0], pack, scheme)
+        } else {
+            None
+        };
+        let outcome = label.map_or(EncodeOutcome::Failed, |stripe| EncodeOutcome::Labelled {
+            label: stripe.label,
+            shard_len: stripe.shard_len,
+            journal: stripe.journal,
+        });
+        let journal: JournalPosition = catalogue.journal;
+        self.tell(
+            node,
+            Input::JournalGrew {
+                archive: archive_id(node),
+                journal,
+            },
+        );
+        self.handle(node, life, Input::EncodeEnded { op, outcome })
+    }
+
+    /// Whether a pack is staged, or enough connected hosts have shards of one of its stripes.
+    fn can_be_read(&self, node: NodeIndex, pack: PackNumber) -> bool {
+        let Some(pack) = self.nodes[node].catalogue.packs.get(&pack) else {
+            return false;
+        };
+        let readable = |stripe: &nuthatch_engine::boundary::Stripe| {
+            let here = stripe
+                .holders
+                .iter()
+                .filter(|holder| self.network.is_connected(node, index_of(holder.1)));
+            here.map(|holder| holder.0).collect::<BTreeSet<_>>().len() >= usize::from(stripe.scheme.data())
+        };
+        pack.staged || pack.stripes.iter().any(readable)
+    }
+}

@@ -1,0 +1,65 @@
+//! Every story over some seeds. A failing seed is in the message; `cargo run -p nuthatch-simulations -- --scenario NAME --seed N`
+//! runs it again.
+
+use nuthatch_simulations::scenario::Scenario;
+
+const SEEDS: u64 = 24;
+
+fn holds(scenario: Scenario, seeds: u64) {
+    let failed = (0..seeds).find_map(|seed| {
+        scenario
+            .run(seed)
+            .err()
+            .map(|violation| (seed, violation.to_string()))
+    });
+    assert_eq!(failed, None, "{}: seed and what did not hold", scenario.name());
+}
+
+#[test]
+fn a_backup_becomes_protected_when_everybody_is_there() {
+    holds(Scenario::Calm, SEEDS);
+}
+
+#[test]
+fn a_backup_made_with_one_friend_becomes_protected_when_more_join() {
+    holds(Scenario::FriendsJoin, SEEDS);
+}
+
+#[test]
+fn broken_connections_and_a_divided_network_cost_only_time() {
+    holds(Scenario::Flaky, SEEDS);
+}
+
+#[test]
+fn a_crash_between_any_two_effects_loses_nothing() {
+    holds(Scenario::Crashes, SEEDS);
+}
+
+#[test]
+fn no_quota_and_no_lease_is_exceeded() {
+    holds(Scenario::Crowded, SEEDS);
+}
+
+#[test]
+fn one_sleeping_host_blocks_nothing() {
+    holds(Scenario::Sleeper, SEEDS);
+}
+
+#[test]
+fn many_owners_share_their_hosts() {
+    holds(Scenario::Many, 4);
+}
+
+#[test]
+fn what_stands_in_one_house_counts_once() {
+    holds(Scenario::SharedHouse, SEEDS);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace_and_another_one_does_not() {
+    for scenario in [Scenario::Flaky, Scenario::Crashes] {
+        let first = scenario.run(7).expect("the story holds");
+        assert_eq!(scenario.run(7).expect("the story holds"), first);
+        assert_ne!(scenario.run(8).expect("the story holds").trace, first.trace);
+    }
+}
