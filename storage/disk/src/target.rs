@@ -145,7 +145,8 @@ impl TargetDir {
         &self.path
     }
 
-    /// Opens a directory in this one, and makes it (mode 0700 until its metadata is set) where it is missing.
+    /// Opens a directory in this one, and makes it (mode 0700 until its metadata is set) where it is missing. One that is there and
+    /// its owner may not write to, left by an earlier restore, is opened up until its metadata is set again.
     pub fn dir(&self, name: &[u8]) -> Result<Self, TargetError> {
         self.check_name(name)?;
         match rustix::fs::mkdirat(&*self.fd, name, Mode::RWXU) {
@@ -155,6 +156,7 @@ impl TargetDir {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&*self.fd, name, flags, Mode::empty())
             .map_err(|errno| self.error("open", name, errno))?;
+        open_up(&fd).map_err(|errno| self.error("open", name, errno))?;
         Ok(Self {
             fd: Arc::new(fd),
             path: self.path_of(name).into(),
@@ -318,6 +320,20 @@ impl TargetDir {
     fn error(&self, action: &'static str, name: &[u8], errno: Errno) -> TargetError {
         TargetError::new(action, self.path_of(name), errno)
     }
+}
+
+/// Gives the owner all permissions of a directory that is ours. Root needs none.
+fn open_up(fd: &OwnedFd) -> Result<(), Errno> {
+    let user = rustix::process::geteuid();
+    if user.is_root() {
+        return Ok(());
+    }
+    let stat = rustix::fs::fstat(fd)?;
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    if stat.st_uid == user.as_raw() && !mode.contains(Mode::RWXU) {
+        rustix::fs::fchmod(fd, mode | Mode::RWXU)?;
+    }
+    Ok(())
 }
 
 /// The same for the same name each time, so that a repeated restore finds what an earlier one left.

@@ -245,6 +245,17 @@ fn without_privileges_the_rest_comes_back_and_what_does_not_is_said() {
             assert_eq!(link.len(), usize::from(!link.is_empty()));
             target.special(b"pipe", Special::Fifo, &metadata(0o622)).unwrap();
             assert_eq!(source(to.path()).look(b"pipe").unwrap().mode, 0o622);
+            // A directory that even its owner may not write to can be restored again.
+            for _ in 0..2 {
+                let closed = target.dir(b"closed").unwrap();
+                closed
+                    .create_file(b"x", 1, Beginning::Fresh)
+                    .unwrap()
+                    .finish(&metadata(0o400))
+                    .unwrap();
+                assert_eq!(closed.finish(&metadata(0o555)), []);
+                assert_eq!(source(to.path()).look(b"closed").unwrap().mode, 0o555);
+            }
         });
         thread.join().unwrap();
     });
