@@ -69,7 +69,7 @@ fn frames(bencher: Bencher, listen: &str) {
     let slice = Opaque::new(vec![7; RANGE_LEN_MAX as usize]).unwrap();
     let frame = Frame::Data(Data {
         offset: 0,
-        len: RANGE_LEN_MAX as u32,
+        len: RANGE_LEN_MAX,
         slice,
     });
     let (here, there, nodes) = runtime.block_on(connect(listen));
@@ -78,7 +78,7 @@ fn frames(bencher: Bencher, listen: &str) {
         streams = streams.take().map(|(mut here, there)| {
             runtime.block_on(async {
                 let receiving = tokio::spawn(receive(there));
-                for _ in 0..TOTAL / RANGE_LEN_MAX {
+                for _ in 0..TOTAL / u64::from(RANGE_LEN_MAX) {
                     here.send(&frame).await.unwrap();
                 }
                 (here, receiving.await.unwrap())
