@@ -191,7 +191,7 @@ impl Roster {
             && of_this_connection
             && of_this_invitation
             && by_an_admin
-            && self.is_member(&host))
+            && self.is_admitted(&host))
         {
             return Err(JoinRefusal::NotValid);
         }

@@ -5,7 +5,7 @@ use super::*;
 use crate::hostile;
 use crate::membership::fixture::{
     ADMIN, EXPIRES, NOW, addresses, admission, archive, certificate_bytes, certified, charter, facts,
-    founded, invitation, key, node, petition, removal,
+    founded, invitation, key, node, petition, removal, statement,
 };
 use crate::membership::{Invitation, InviteTerms, Standing};
 
@@ -203,6 +203,26 @@ fn a_joiner_brings_its_archive_and_the_archives_other_nodes() {
     assert_eq!(
         roster.addresses(&node(2)).map(|addresses| addresses.at),
         Some(Timestamp(1))
+    );
+}
+
+#[test]
+fn a_node_that_is_a_member_by_its_archive_admits_nobody() {
+    let mut roster = founded();
+    let with_archive = Petition {
+        addresses: Some(addresses(2, Some(archive(60)), 1)),
+        certificate: Some(certificate_bytes(&certified(60, 70, 2))),
+        ..petition(&invitation(ADMIN, 50, 1), 2, ADMIN)
+    };
+    assert_eq!(
+        roster.admit(&with_archive, &facts(2), &key(ADMIN)),
+        Admit::Admitted
+    );
+    roster.merge([statement(&certified(60, 71, 20))]);
+    assert_eq!(roster.standing(&node(20)), Some(Standing::OfArchive(archive(60))));
+    assert_eq!(
+        admit(&mut roster, &invitation(ADMIN, 51, 1), 3, 20),
+        Admit::Refused(JoinRefusal::NotValid)
     );
 }
 

@@ -6,8 +6,9 @@
 //! 3. An admission counts when an admin invited and a node that is or was vouched for admitted. Rounds outward from the admins: in each,
 //!    the earliest admissions take the invitation's uses that are left, and whoever comes later waits. An admin's approval takes no use.
 //! 4. A removal beats the admissions by invitations of its epoch and before.
-//! 5. An archive belongs to the circle when a node that is a member by itself says that it is of that archive, and the archive's
-//!    certificate says the same. Its other certified nodes are members then, but for those that were removed.
+//! 5. An archive belongs to the circle when a node that is a member by itself says that it is of that archive, and a certificate of the
+//!    archive says the same, revoked or not: revoking a stolen device must not put its owner out. All nodes with an unrevoked certificate
+//!    are members then, but for those that were removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -151,10 +152,7 @@ impl Members {
         let claimed: BTreeSet<ArchiveId> = claims.iter().map(|(_, archive)| *archive).collect();
         let sets = statements(items, &claimed, kept);
         for (node, archive) in claims {
-            if let Some(set) = sets
-                .get(&archive)
-                .filter(|set| set.certificate_of_node(&node).is_some())
-            {
+            if let Some(set) = sets.get(&archive).filter(|set| has_certified(set, &node)) {
                 self.archives.entry(archive).or_insert_with(|| set.clone());
             }
         }
@@ -183,6 +181,20 @@ impl Members {
             }
         }
     }
+}
+
+/// Whether the archive has ever certified the node.
+fn has_certified(set: &StatementSet, node: &NodeId) -> bool {
+    set.all().any(|signed| match signed.unverified() {
+        Statement::Certified { certificate } => certificate.node == *node,
+        Statement::Revoked { .. }
+        | Statement::Steward { .. }
+        | Statement::Mirror { .. }
+        | Statement::Epoch { .. }
+        | Statement::Delay { .. }
+        | Statement::Delete { .. }
+        | Statement::Keep { .. } => false,
+    })
 }
 
 /// Rule 1. Of two charters of one epoch the one with the greater digest, on every node.

@@ -136,6 +136,15 @@ fn an_archive_comes_in_only_with_the_consent_of_one_of_its_nodes() {
 }
 
 #[test]
+fn revoking_a_stolen_device_does_not_put_the_archives_other_nodes_out() {
+    let mut roster = roster_of(story());
+    let changes = roster.merge([statement(&revoked(60, 70))]);
+    assert_eq!((changes.added, changes.left), (1, Vec::new()));
+    assert_eq!(roster.standing(&node(20)), Some(Standing::OfArchive(archive(60))));
+    assert_eq!(roster.archive_of(&node(2)), None);
+}
+
+#[test]
 fn a_node_of_an_archive_brings_in_no_further_archive() {
     let mut roster = roster_of(story());
     roster.merge([
