@@ -47,7 +47,7 @@ fn one_sleeping_host_blocks_nothing() {
 
 #[test]
 fn many_owners_share_their_hosts() {
-    holds(Scenario::Many, 4);
+    holds(Scenario::Many, 2);
 }
 
 #[test]
