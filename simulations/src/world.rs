@@ -436,15 +436,6 @@ impl World {
                 };
                 self.schedule(delay, Happening::Dialled { from: at, life, to });
             }
-            Effect::Greet { op, node } => self.ask(at, op, index_of(node), What::Greet),
-            Effect::AskLease {
-                op,
-                node,
-                archive,
-                bytes,
-            } => {
-                self.ask(at, op, index_of(node), What::Lease { archive, bytes });
-            }
             Effect::ReadStripes {
                 query,
                 archive,
@@ -463,10 +454,11 @@ impl World {
             }
             Effect::Encode { op, pack, scheme, .. } => {
                 let delay = Span::from_millis(self.rng.random_range(20..200));
+                let node = at;
                 self.schedule(
                     delay,
                     Happening::Encoded {
-                        node: at,
+                        node,
                         life,
                         op,
                         pack,
@@ -485,6 +477,27 @@ impl World {
                 self.sent_count += 1;
                 self.send_shard(at, op, index_of(to), (archive, pack, label, index));
             }
+            Effect::Greet { .. }
+            | Effect::AskLease { .. }
+            | Effect::SendSegments { .. }
+            | Effect::CompareInventory { .. } => self.ask_by(at, effect),
+            Effect::AnswerLease { token, answer } => self.answer_lease(token.0, answer),
+            Effect::AnswerOffer { token, verdict } => self.answer_offer(token.0, verdict),
+            Effect::Report(event) => self.note(event),
+        }
+    }
+
+    /// Puts the question of an effect to another machine.
+    fn ask_by(&mut self, at: NodeIndex, effect: &Effect) {
+        let question = match *effect {
+            Effect::Greet { op, node } => (op, node, What::Greet),
+            Effect::AskLease {
+                op,
+                node,
+                archive,
+                bytes,
+            } => (op, node, What::Lease { archive, bytes }),
+            Effect::CompareInventory { op, archive, node } => (op, node, What::Inventory { archive }),
             Effect::SendSegments { op, archive, to } => {
                 let journal = self.nodes[at].catalogue.journal;
                 let has = self.nodes[index_of(to)]
@@ -492,24 +505,27 @@ impl World {
                     .journal(archive)
                     .unwrap_or_default();
                 let len = ByteCount(SEGMENT_LEN.0 * journal.0.saturating_sub(has.0));
-                self.ask(
-                    at,
+                (
                     op,
-                    index_of(to),
+                    to,
                     What::Segments {
                         archive,
                         journal,
                         len,
                     },
-                );
+                )
             }
-            Effect::CompareInventory { op, archive, node } => {
-                self.ask(at, op, index_of(node), What::Inventory { archive });
-            }
-            Effect::AnswerLease { token, answer } => self.answer_lease(token.0, answer),
-            Effect::AnswerOffer { token, verdict } => self.answer_offer(token.0, verdict),
-            Effect::Report(event) => self.note(event),
-        }
+            Effect::Persist(_)
+            | Effect::Forget(_)
+            | Effect::Dial { .. }
+            | Effect::ReadStripes { .. }
+            | Effect::Encode { .. }
+            | Effect::Transfer { .. }
+            | Effect::AnswerLease { .. }
+            | Effect::AnswerOffer { .. }
+            | Effect::Report(_) => return,
+        };
+        self.ask(at, question.0, index_of(question.1), question.2);
     }
 
     fn note(&mut self, event: Event) {

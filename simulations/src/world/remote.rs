@@ -144,26 +144,35 @@ impl World {
                 self.handle(to, to_life, Input::Offered { token, facts })
             }
             What::Inventory { archive } => {
-                let kept = vault.of_archive(archive).collect();
-                let bytes = vault.used_by(archive);
-                let outcome = InventoryOutcome::Compared {
-                    bytes,
-                    lost_count: 0,
-                    found_count: 0,
-                };
-                let delay = Network::latency(&mut self.rng);
-                let input = Input::InventoryEnded { op, outcome };
-                self.schedule(
-                    delay,
-                    Happening::Answered {
-                        exchange: id,
-                        input,
-                        kept,
-                    },
-                );
+                self.answer_inventory(id, exchange, archive);
                 Ok(())
             }
         }
+    }
+
+    /// What the host keeps travels with the answer; what that means for the catalogue is found out when it arrives.
+    fn answer_inventory(&mut self, id: u64, asked: Exchange, archive: ArchiveId) {
+        let vault = &self.nodes[asked.to].vault;
+        let kept = vault.of_archive(archive).collect();
+        let bytes = vault.used_by(archive);
+        let outcome = InventoryOutcome::Compared {
+            bytes,
+            lost_count: 0,
+            found_count: 0,
+        };
+        let delay = Network::latency(&mut self.rng);
+        let input = Input::InventoryEnded {
+            op: asked.op,
+            outcome,
+        };
+        self.schedule(
+            delay,
+            Happening::Answered {
+                exchange: id,
+                input,
+                kept,
+            },
+        );
     }
 
     pub(super) fn answer_lease(&mut self, id: u64, answer: LeaseAnswer) {

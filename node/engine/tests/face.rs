@@ -1,0 +1,268 @@
+//! One owner's engine, seen through its face: what it does when a host says no.
+
+use nuthatch_engine::boundary::{
+    Domain, Effect, EncodeOutcome, Event, HostTerms, Input, InventoryOutcome, JournalPosition, LeaseAnswer,
+    MemberFacts, OfferRefusal, PackKind, PackNumber, PathClass, SegmentsOutcome, StripeFacts, StripeQuery,
+    TransferOutcome,
+};
+use nuthatch_engine::durability::shape_for;
+use nuthatch_engine::rules::Rules;
+use nuthatch_engine::{Engine, OwnerLoad};
+use nuthatch_format::{ArchiveId, ByteCount, LabelId, NodeId, Span, Timestamp};
+
+const ARCHIVE: ArchiveId = ArchiveId::from_bytes([9; 32]);
+const MIB: u64 = 1 << 20;
+
+fn host(number: u8) -> NodeId {
+    NodeId::from_bytes([number; 32])
+}
+
+/// An engine with two hosts and one staged pack, whose world answers everything but transfers at once.
+struct Bench {
+    engine: Engine,
+    now: Timestamp,
+    transfers: Vec<(nuthatch_engine::boundary::OpId, NodeId)>,
+    events: Vec<Event>,
+    segments_sent: usize,
+    leases_asked: usize,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut bench = Self {
+            engine: Engine::new(host(0), Rules::default(), 1),
+            now: Timestamp(1_000_000),
+            transfers: Vec::new(),
+            events: Vec::new(),
+            segments_sent: 0,
+            leases_asked: 0,
+        };
+        let members = [1, 2].map(|number| MemberFacts {
+            node: host(number),
+            domain: Domain(host(number)),
+        });
+        bench.tell(Input::Members(members.to_vec()));
+        bench.tell(Input::ArchiveOpened {
+            archive: ARCHIVE,
+            survive: None,
+            journal: JournalPosition(1),
+        });
+        for number in [1, 2] {
+            bench.tell(Input::Connected {
+                node: host(number),
+                class: PathClass::Lan,
+            });
+        }
+        bench
+    }
+
+    fn tell(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            self.engine.handle(self.now, input);
+            while let Some(effect) = self.engine.poll_effect() {
+                inputs.extend(self.answer(&effect));
+            }
+        }
+    }
+
+    fn answer(&mut self, effect: &Effect) -> Option<Input> {
+        match *effect {
+            Effect::Greet { op, .. } => {
+                let terms = HostTerms {
+                    accepts: true,
+                    generous: false,
+                    free: ByteCount(MIB << 10),
+                };
+                Some(Input::GreetEnded {
+                    op,
+                    terms: Some(terms),
+                })
+            }
+            Effect::AskLease { op, bytes, .. } => {
+                self.leases_asked += 1;
+                let until = self.now.after(Span::from_days(180));
+                Some(Input::LeaseEnded {
+                    op,
+                    answer: LeaseAnswer::Granted { bytes, until },
+                })
+            }
+            Effect::ReadStripes {
+                query,
+                archive,
+                after,
+                ..
+            } => {
+                let facts = StripeFacts {
+                    pack: PackNumber(1),
+                    kind: PackKind::Data,
+                    pack_len: ByteCount(16 * MIB),
+                    stripe: None,
+                };
+                let is_wanted = query == StripeQuery::Pending && after.is_none();
+                let page = if is_wanted { vec![facts] } else { Vec::new() };
+                Some(Input::Stripes {
+                    archive,
+                    query,
+                    page,
+                    next: None,
+                })
+            }
+            Effect::Encode { op, scheme, .. } => {
+                assert_eq!(Some(scheme), shape_for(2, 1, PackKind::Data));
+                let (label, shard_len) = (LabelId::from_bytes([7; 32]), ByteCount(16 * MIB));
+                let outcome = EncodeOutcome::Labelled {
+                    label,
+                    shard_len,
+                    journal: JournalPosition(2),
+                };
+                Some(Input::EncodeEnded { op, outcome })
+            }
+            Effect::SendSegments { op, .. } => {
+                self.segments_sent += 1;
+                Some(Input::SegmentsEnded {
+                    op,
+                    outcome: SegmentsOutcome::Sent(JournalPosition(2)),
+                })
+            }
+            Effect::CompareInventory { op, .. } => {
+                let outcome = InventoryOutcome::Compared {
+                    bytes: ByteCount(0),
+                    lost_count: 0,
+                    found_count: 0,
+                };
+                Some(Input::InventoryEnded { op, outcome })
+            }
+            Effect::Transfer { op, to, .. } => {
+                self.transfers.push((op, to));
+                None
+            }
+            Effect::Report(event) => {
+                self.events.push(event);
+                None
+            }
+            Effect::Persist(_)
+            | Effect::Forget(_)
+            | Effect::Dial { .. }
+            | Effect::AnswerLease { .. }
+            | Effect::AnswerOffer { .. } => None,
+        }
+    }
+
+    /// Ends the oldest transfer; whom it was to.
+    fn end(&mut self, outcome: TransferOutcome) -> NodeId {
+        let (op, to) = self.transfers.remove(0);
+        self.tell(Input::TransferEnded { op, outcome });
+        to
+    }
+
+    /// Lets time pass up to the next alarm, so many times.
+    fn wait(&mut self, alarms: usize) {
+        for _ in 0..alarms {
+            if let Some(at) = self.engine.poll_timeout() {
+                assert!(at > self.now);
+                self.now = at;
+                self.tell(Input::Tick);
+            }
+        }
+    }
+}
+
+#[test]
+fn both_hosts_get_a_shard_and_then_all_is_quiet() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.transfers.len(), 2);
+    assert_eq!(bench.engine.quiet(), None);
+    assert_ne!(bench.end(TransferOutcome::Held), bench.end(TransferOutcome::Held));
+    assert_eq!(bench.engine.quiet(), Some(0));
+    assert_eq!(bench.engine.load().owner, OwnerLoad::default());
+    assert_eq!(bench.engine.target(), Some(1));
+    assert!(bench.events.contains(&Event::Quiet { incomplete_count: 0 }));
+}
+
+#[test]
+fn a_busy_host_is_asked_again_when_it_said() {
+    let mut bench = Bench::new();
+    let busy = bench.end(TransferOutcome::Busy {
+        retry_after: Span::from_secs(2),
+    });
+    bench.end(TransferOutcome::Held);
+    assert!(bench.transfers.is_empty());
+    assert_eq!(bench.engine.quiet(), None);
+    let asked_at = bench.now;
+    while bench.transfers.is_empty() {
+        bench.wait(1);
+    }
+    assert_eq!(bench.now, asked_at.after(Span::from_secs(2)));
+    assert_eq!(bench.end(TransferOutcome::Held), busy);
+    assert_eq!(bench.engine.quiet(), Some(0));
+}
+
+#[test]
+fn a_host_that_does_not_know_the_label_gets_the_journal_again() {
+    let mut bench = Bench::new();
+    let before = bench.segments_sent;
+    bench.end(TransferOutcome::Refused(OfferRefusal::NotBelieved));
+    bench.end(TransferOutcome::Held);
+    while bench.transfers.is_empty() {
+        bench.wait(1);
+    }
+    assert_eq!(bench.segments_sent, before + 1);
+}
+
+#[test]
+fn a_full_host_is_asked_for_more_and_then_offered_the_shard_again() {
+    let mut bench = Bench::new();
+    let asked = bench.leases_asked;
+    let full = bench.end(TransferOutcome::Refused(OfferRefusal::Full));
+    bench.end(TransferOutcome::Held);
+    assert!(bench.events.contains(&Event::HostFull { node: full }));
+    assert_eq!(bench.engine.quiet(), Some(1));
+    while bench.transfers.is_empty() {
+        bench.wait(1);
+    }
+    assert!(bench.leases_asked > asked);
+    assert!(bench.transfers.iter().any(|transfer| transfer.1 == full));
+}
+
+#[test]
+fn a_host_that_leaves_takes_no_work_with_it() {
+    let mut bench = Bench::new();
+    let (op, gone) = bench.transfers.remove(0);
+    bench.tell(Input::TransferEnded {
+        op,
+        outcome: TransferOutcome::Disconnected,
+    });
+    bench.tell(Input::Disconnected { node: gone });
+    bench.end(TransferOutcome::Held);
+    assert_eq!(
+        bench.engine.quiet(),
+        Some(1),
+        "one pack waits for the host that left"
+    );
+    bench.tell(Input::Connected {
+        node: gone,
+        class: PathClass::Lan,
+    });
+    assert!(!bench.transfers.is_empty());
+}
+
+#[test]
+fn the_end_of_an_unknown_operation_changes_nothing() {
+    let mut bench = Bench::new();
+    let before = bench.engine.load();
+    let op = nuthatch_engine::boundary::OpId(u64::MAX);
+    bench.tell(Input::TransferEnded {
+        op,
+        outcome: TransferOutcome::Held,
+    });
+    bench.tell(Input::EncodeEnded {
+        op,
+        outcome: EncodeOutcome::Failed,
+    });
+    bench.tell(Input::LeaseEnded {
+        op,
+        answer: LeaseAnswer::Failed,
+    });
+    assert_eq!(bench.engine.load(), before);
+}
