@@ -11,13 +11,14 @@ use futures::io::{ReadHalf, WriteHalf};
 use libp2p::swarm::{ConnectionId, Stream};
 use nuthatch_format::NodeId;
 use nuthatch_format::codec::DecodeError;
-use nuthatch_wire::bulk::Frame;
+use nuthatch_wire::bulk::{FRAME_LEN_MAX, Frame};
 use tokio::time::timeout;
 
 use crate::address::{Path, PathClass};
 use crate::config::{LINGER_LEN_MAX, LINGER_TIMEOUT};
 use crate::framed::{FrameError, FrameReader, FrameWriter, Terms};
-use crate::inbound::Taken;
+use crate::meter::Counter;
+use crate::streams::{Held, Opened};
 use crate::wishes::Wishes;
 
 /// Why a frame did not come or go. The stream is of no use any more: drop it.
@@ -65,14 +66,13 @@ impl From<FrameError> for BulkError {
 
 /// What both halves of a stream share.
 #[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) node: NodeId,
-    pub(crate) connection: ConnectionId,
-    pub(crate) path: Path,
-    pub(crate) wishes: Arc<Wishes>,
-    /// For a stream opened to us: its place, free again when both halves are dropped.
-    #[expect(dead_code, reason = "held for its drop")]
-    pub(crate) taken: Option<Taken>,
+struct Line {
+    node: NodeId,
+    connection: ConnectionId,
+    path: Path,
+    wishes: Arc<Wishes>,
+    /// Free again when both halves are dropped.
+    _held: Held,
 }
 
 impl Line {
@@ -108,9 +108,34 @@ pub struct BulkReceiver {
 }
 
 impl BulkStream {
-    pub(crate) fn new(stream: Stream, line: Line, terms: Terms) -> Self {
+    pub(crate) fn new(
+        node: NodeId,
+        opened: Opened,
+        counter: Counter,
+        progress: Duration,
+        wishes: Arc<Wishes>,
+    ) -> Self {
+        let Opened {
+            stream,
+            connection,
+            path,
+            gone,
+            held,
+        } = opened;
         let (read, write) = stream.split();
-        let (line, progress) = (Arc::new(line), terms.progress);
+        let line = Arc::new(Line {
+            node,
+            connection,
+            path,
+            wishes,
+            _held: held,
+        });
+        let terms = Terms {
+            counter,
+            progress,
+            frame_len_max: FRAME_LEN_MAX,
+            gone,
+        };
         Self {
             sender: BulkSender {
                 line: Arc::clone(&line),

@@ -117,8 +117,8 @@ pub(crate) const STRANGERS_MAX: usize = 32;
 
 /// Streams that one connection carries (count), both directions.
 pub(crate) const STREAMS_PER_CONNECTION_MAX: usize = 256;
-/// Streams that we may be opening to one node at a time (count).
-pub(crate) const OPENS_PER_CONNECTION_MAX: usize = 128;
+/// Streams that we may have open on one connection (count), and the other side as well; the rest is for libp2p's own protocols.
+pub(crate) const OPENED_PER_CONNECTION_MAX: usize = 112;
 /// Bulk streams that one node may hold open here (count).
 pub(crate) const BULK_PER_NODE_MAX: usize = 64;
 /// Bulk streams that all nodes together may hold open here (count).
@@ -136,8 +136,9 @@ pub(crate) const REFUSALS_MAX: usize = 256;
 pub(crate) const QUIC_STREAM_WINDOW: u32 = 1 << 20;
 /// Bytes that one QUIC connection may send ahead of its readers.
 pub(crate) const QUIC_CONNECTION_WINDOW: u32 = 8 << 20;
-/// Bytes that one TCP connection may send ahead of its readers. The multiplexer wants 256 KiB for each possible stream.
-pub(crate) const YAMUX_CONNECTION_WINDOW: usize = STREAMS_PER_CONNECTION_MAX * (256 << 10);
+/// Bytes that one TCP connection may send ahead of its readers. The multiplexer sets 256 KiB aside for each possible stream; only what
+/// is beyond that lets streams grow to what a long fast path needs (1 Gbit/s over 100 ms: twice 12 MiB).
+pub(crate) const YAMUX_CONNECTION_WINDOW: usize = STREAMS_PER_CONNECTION_MAX * (256 << 10) + (32 << 20);
 
 /// A handshake over TCP or QUIC has ended after this long, name resolution included.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -164,8 +165,8 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Shutting down has ended after this long.
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 
-const _: () = assert!(BULK_PER_NODE_MAX + REQUESTS_PER_NODE_MAX < STREAMS_PER_CONNECTION_MAX);
-const _: () = assert!(OPENS_PER_CONNECTION_MAX < STREAMS_PER_CONNECTION_MAX);
+const _: () = assert!(BULK_PER_NODE_MAX + REQUESTS_PER_NODE_MAX <= OPENED_PER_CONNECTION_MAX);
+const _: () = assert!(2 * OPENED_PER_CONNECTION_MAX < STREAMS_PER_CONNECTION_MAX);
 const _: () = assert!(LINGER_LEN_MAX > MESSAGE_LEN_MAX);
 const _: () = assert!(DIALS_MAX < HANDSHAKES_MAX as usize);
 const _: () = assert!(BACKLOG_HINTS_MAX < BACKLOG_MAX);

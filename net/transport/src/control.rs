@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::config::{CONTROL_PROGRESS, LINGER_LEN_MAX, LINGER_TIMEOUT};
 use crate::framed::{FrameError, FrameReader, FrameWriter, PREFIX_LEN, Terms};
 use crate::meter::Counter;
-use crate::streams::{OpenError, Opened};
+use crate::streams::{Held, OpenError, Opened};
 
 /// Why a question got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +90,7 @@ impl Status {
 pub(crate) struct ControlStream {
     reader: FrameReader<ReadHalf<Stream>>,
     writer: FrameWriter<WriteHalf<Stream>>,
+    _held: Held,
 }
 
 impl ControlStream {
@@ -104,6 +105,7 @@ impl ControlStream {
         Self {
             reader: FrameReader::new(read, terms.clone()),
             writer: FrameWriter::new(write, terms),
+            _held: opened.held,
         }
     }
 

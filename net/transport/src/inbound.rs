@@ -9,25 +9,25 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use nuthatch_format::NodeId;
-use nuthatch_wire::bulk::{Busy, FRAME_LEN_MAX, Frame};
+use nuthatch_wire::bulk::{Busy, Frame};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::bulk::{BulkStream, Line};
+use crate::bulk::BulkStream;
 use crate::config::{
     ACCEPT_TIMEOUT, BULK_INBOUND_MAX, BULK_PER_NODE_MAX, BUSY_RETRY, EVENTS_MAX, REFUSALS_MAX, REQUESTS_MAX,
     REQUESTS_OF_STRANGERS_MAX, REQUESTS_PER_NODE_MAX, RESPOND_TIMEOUT,
 };
 use crate::control::{ControlStream, Status};
 use crate::event::{Event, Responder};
-use crate::framed::{FrameError, Terms};
+use crate::framed::FrameError;
 use crate::gate::Standing;
 use crate::meter::{Counter, Meters};
 use crate::protocol::{ControlProtocol, Protocol};
-use crate::streams::Opened;
+use crate::streams::{Held, Opened};
 use crate::wishes::Wishes;
 
 /// What one node may hold open here, over all its connections.
@@ -43,13 +43,6 @@ pub(crate) struct Origin {
     pub(crate) node: NodeId,
     places: Arc<Places>,
     counter: Counter,
-}
-
-/// Places that are taken until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    _of_node: OwnedSemaphorePermit,
-    _of_all: OwnedSemaphorePermit,
 }
 
 /// Takes in streams. Cheap to clone.
@@ -127,30 +120,26 @@ impl Inbound {
             Standing::Claimant => (&self.0.requests_of_strangers, REQUESTS_PER_NODE_MAX / 8),
             Standing::Stranger => (&self.0.requests_of_strangers, REQUESTS_PER_NODE_MAX / 2),
         };
-        let stream = ControlStream::new(opened, origin.counter.clone());
-        match take(&origin.places.requests, pool, weight) {
-            Some(taken) => {
-                let (node, events) = (origin.node, self.0.events.clone());
-                self.spawn(async move {
-                    serve(stream, node, protocol, &events).await;
-                    drop(taken);
-                });
-            }
-            None => self.refuse(stream.refuse(Status::Busy)),
-        }
+        let stream = |opened| ControlStream::new(opened, origin.counter.clone());
+        let Some(held) = take(&origin.places.requests, pool, weight) else {
+            return self.refuse(stream(opened).refuse(Status::Busy));
+        };
+        let (node, events) = (origin.node, self.0.events.clone());
+        let stream = stream(Opened { held, ..opened });
+        self.spawn(async move { serve(stream, node, protocol, &events).await });
     }
 
     fn accept_bulk(&self, origin: &Origin, opened: Opened) {
-        let Some(taken) = take(&origin.places.bulk, &self.0.bulk, 1) else {
-            return self.refuse(refuse_bulk(self.bulk_stream(origin, opened, None)));
+        let Some(held) = take(&origin.places.bulk, &self.0.bulk, 1) else {
+            return self.refuse(refuse_bulk(self.bulk_stream(origin, opened)));
         };
-        let stream = self.bulk_stream(origin, opened, Some(taken));
+        let stream = self.bulk_stream(origin, Opened { held, ..opened });
         match self.0.events.try_send(Event::Bulk {
             node: origin.node,
             stream,
         }) {
             Ok(()) | Err(TrySendError::Closed(_)) => {}
-            // The place is taken meanwhile, so as many tasks wait here as there are places.
+            // Its place stays taken meanwhile, so as many tasks wait here as there are places.
             Err(TrySendError::Full(event)) => {
                 let events = self.0.events.clone();
                 self.spawn(async move {
@@ -162,22 +151,9 @@ impl Inbound {
         }
     }
 
-    fn bulk_stream(&self, origin: &Origin, opened: Opened, taken: Option<Taken>) -> BulkStream {
-        let wishes = Arc::clone(&self.0.wishes);
-        let line = Line {
-            node: origin.node,
-            connection: opened.connection,
-            path: opened.path,
-            wishes,
-            taken,
-        };
-        let terms = Terms {
-            counter: origin.counter.clone(),
-            progress: self.0.progress,
-            frame_len_max: FRAME_LEN_MAX,
-            gone: opened.gone,
-        };
-        BulkStream::new(opened.stream, line, terms)
+    fn bulk_stream(&self, origin: &Origin, opened: Opened) -> BulkStream {
+        let (counter, wishes) = (origin.counter.clone(), Arc::clone(&self.0.wishes));
+        BulkStream::new(origin.node, opened, counter, self.0.progress, wishes)
     }
 
     /// Lets a refusal be said, while there are few.
@@ -199,15 +175,12 @@ impl Inbound {
 }
 
 /// So many of the node's places and one of all, or none.
-fn take(of_node: &Arc<Semaphore>, of_all: &Arc<Semaphore>, weight: usize) -> Option<Taken> {
+fn take(of_node: &Arc<Semaphore>, of_all: &Arc<Semaphore>, weight: usize) -> Option<Held> {
     let of_node = Arc::clone(of_node)
         .try_acquire_many_owned(u32::try_from(weight).ok()?)
         .ok()?;
     let of_all = Arc::clone(of_all).try_acquire_owned().ok()?;
-    Some(Taken {
-        _of_node: of_node,
-        _of_all: of_all,
-    })
+    Some(Held::these(vec![of_node, of_all]))
 }
 
 /// Hands an event over; gives it back when there was no room in time.

@@ -6,6 +6,7 @@ mod handler;
 mod upgrade;
 
 use libp2p::swarm::{ConnectionId, Stream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::Path;
@@ -23,8 +24,8 @@ pub enum OpenError {
     /// The node does not let us open this protocol, or does not know it.
     #[error("the other side does not offer this to us")]
     NotOffered,
-    /// Too many streams are being opened to this node at the moment.
-    #[error("too many streams are being opened at once")]
+    /// As many streams to this node are open as may be: end some first.
+    #[error("as many streams are open as are allowed")]
     Busy,
     /// It took too long.
     #[error("the other side did not answer in time")]
@@ -45,6 +46,20 @@ pub(crate) struct Opened {
     pub(crate) path: Path,
     /// Cancelled when the connection is gone.
     pub(crate) gone: CancellationToken,
+    /// What the stream counts against.
+    pub(crate) held: Held,
+}
+
+/// Places that a stream takes up; free again when this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    _places: Vec<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    pub(crate) fn these(places: Vec<OwnedSemaphorePermit>) -> Self {
+        Self { _places: places }
+    }
 }
 
 /// Takes the outcome of an opening.

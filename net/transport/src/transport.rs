@@ -8,21 +8,19 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use libp2p::{Multiaddr, PeerId};
 use nuthatch_format::NodeId;
-use nuthatch_wire::bulk::FRAME_LEN_MAX;
 use nuthatch_wire::protocol::MESSAGE_LEN_MAX;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::{node_of, peer_of, split_peer};
-use crate::bulk::{BulkStream, Line};
+use crate::bulk::BulkStream;
 use crate::config::{
     COMMANDS_MAX, Config, LISTEN_TIMEOUT, QUERY_TIMEOUT, SHUTDOWN_TIMEOUT, StartError, Timings,
 };
 use crate::control::{ControlStream, RequestError};
 use crate::dialing::{DialError, Dialer, merge, targets};
 use crate::event::Event;
-use crate::framed::Terms;
 use crate::gate::Gate;
 use crate::inbound::Inbound;
 use crate::meter::{Meters, Traffic};
@@ -195,21 +193,14 @@ impl Transport {
     /// frame.
     pub async fn open_bulk(&self, node: NodeId) -> Result<BulkStream, OpenError> {
         let opened = self.open(node, Protocol::Bulk).await?;
-        let wishes = Arc::clone(&self.wishes);
-        let line = Line {
+        let (counter, wishes) = (self.meters.counter(node), Arc::clone(&self.wishes));
+        Ok(BulkStream::new(
             node,
-            connection: opened.connection,
-            path: opened.path,
+            opened,
+            counter,
+            self.timings.progress,
             wishes,
-            taken: None,
-        };
-        let terms = Terms {
-            counter: self.meters.counter(node),
-            progress: self.timings.progress,
-            frame_len_max: FRAME_LEN_MAX,
-            gone: opened.gone,
-        };
-        Ok(BulkStream::new(opened.stream, line, terms))
+        ))
     }
 
     pub(crate) async fn open(&self, node: NodeId, protocol: Protocol) -> Result<Opened, OpenError> {

@@ -13,12 +13,13 @@ use libp2p::swarm::{
     ConnectionHandler, ConnectionHandlerEvent, ConnectionId, Stream, StreamUpgradeError, SubstreamProtocol,
 };
 use nuthatch_format::NodeId;
+use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::upgrade::{Offered, Wanted};
-use super::{OpenError, Opened, Opener};
+use super::{Held, OpenError, Opened, Opener};
 use crate::address::Path;
-use crate::config::{NEGOTIATION_TIMEOUT, OPENS_PER_CONNECTION_MAX};
+use crate::config::{NEGOTIATION_TIMEOUT, OPENED_PER_CONNECTION_MAX};
 use crate::gate::{Gate, Standing};
 use crate::inbound::{Inbound, Origin};
 use crate::protocol::Protocol;
@@ -32,6 +33,9 @@ pub(crate) enum StreamsIn {
     Reconsider,
 }
 
+/// Who waits for a stream, and the place that it takes up.
+pub(crate) type Opening = (Opener, Held);
+
 /// One connection's streams.
 pub(crate) struct StreamsHandler {
     origin: Origin,
@@ -43,9 +47,9 @@ pub(crate) struct StreamsHandler {
     /// As last heard from the gate; decides what is offered and whether the connection stays open when idle.
     standing: Standing,
     inbound: Inbound,
-    wanted: VecDeque<(Protocol, Opener)>,
-    /// Streams being negotiated (count).
-    opening_count: usize,
+    /// Places for streams that we open. The multiplexer ends the whole connection when there are too many.
+    places: Arc<Semaphore>,
+    wanted: VecDeque<(Protocol, Opening)>,
 }
 
 impl StreamsHandler {
@@ -65,8 +69,8 @@ impl StreamsHandler {
             gate,
             standing,
             inbound,
+            places: Arc::new(Semaphore::new(OPENED_PER_CONNECTION_MAX)),
             wanted: VecDeque::new(),
-            opening_count: 0,
         }
     }
 
@@ -74,12 +78,13 @@ impl StreamsHandler {
         &self.origin.node
     }
 
-    fn on_this_connection(&self, stream: Stream) -> Opened {
+    fn on_this_connection(&self, stream: Stream, held: Held) -> Opened {
         Opened {
             stream,
             connection: self.connection,
             path: self.path,
             gone: DropGuard::token(&self.gone).clone(),
+            held,
         }
     }
 
@@ -87,7 +92,7 @@ impl StreamsHandler {
         self.standing = self.gate.standing(self.node());
         match Protocol::from_name(name) {
             Some(protocol) if protocol.is_open_to(self.standing) => {
-                let opened = self.on_this_connection(stream);
+                let opened = self.on_this_connection(stream, Held::default());
                 self.inbound.accept(&self.origin, self.standing, protocol, opened);
             }
             Some(_) | None => {
@@ -96,14 +101,22 @@ impl StreamsHandler {
         }
     }
 
-    fn opened(&mut self, stream: Stream, opener: Opener) {
-        self.opening_count -= 1;
-        // Nobody waits any more: the stream is dropped, which resets it.
-        let _ = opener.send(Ok(self.on_this_connection(stream)));
+    /// Takes a wish for a stream, if there is a place for it.
+    fn want(&mut self, protocol: Protocol, opener: Opener) {
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => self
+                .wanted
+                .push_back((protocol, (opener, Held::these(vec![place])))),
+            Err(_) => drop(opener.send(Err(OpenError::Busy))),
+        }
     }
 
-    fn failed(&mut self, opener: Opener, error: &StreamUpgradeError<Infallible>) {
-        self.opening_count -= 1;
+    fn opened(&self, stream: Stream, (opener, held): Opening) {
+        // If nobody waits any more, the stream is dropped, which resets it.
+        let _ = opener.send(Ok(self.on_this_connection(stream, held)));
+    }
+
+    fn failed((opener, _): Opening, error: &StreamUpgradeError<Infallible>) {
         let error = match error {
             StreamUpgradeError::Timeout => OpenError::TimedOut,
             StreamUpgradeError::NegotiationFailed => OpenError::NotOffered,
@@ -120,7 +133,7 @@ impl ConnectionHandler for StreamsHandler {
     type InboundProtocol = Offered;
     type OutboundProtocol = Wanted;
     type InboundOpenInfo = ();
-    type OutboundOpenInfo = Opener;
+    type OutboundOpenInfo = Opening;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Offered, ()> {
         SubstreamProtocol::new(Offered(self.standing), ()).with_timeout(NEGOTIATION_TIMEOUT)
@@ -130,12 +143,11 @@ impl ConnectionHandler for StreamsHandler {
         self.standing == Standing::Member
     }
 
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<Wanted, Opener, Infallible>> {
-        while let Some((protocol, opener)) = self.wanted.pop_front() {
-            if !opener.is_closed() {
-                self.opening_count += 1;
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<Wanted, Opening, Infallible>> {
+        while let Some((protocol, opening)) = self.wanted.pop_front() {
+            if !opening.0.is_closed() {
                 let protocol =
-                    SubstreamProtocol::new(Wanted(protocol), opener).with_timeout(NEGOTIATION_TIMEOUT);
+                    SubstreamProtocol::new(Wanted(protocol), opening).with_timeout(NEGOTIATION_TIMEOUT);
                 return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
             }
         }
@@ -144,17 +156,12 @@ impl ConnectionHandler for StreamsHandler {
 
     fn on_behaviour_event(&mut self, event: StreamsIn) {
         match event {
-            StreamsIn::Open(_, opener)
-                if self.wanted.len() + self.opening_count >= OPENS_PER_CONNECTION_MAX =>
-            {
-                let _ = opener.send(Err(OpenError::Busy));
-            }
-            StreamsIn::Open(protocol, opener) => self.wanted.push_back((protocol, opener)),
+            StreamsIn::Open(protocol, opener) => self.want(protocol, opener),
             StreamsIn::Reconsider => self.standing = self.gate.standing(self.node()),
         }
     }
 
-    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Offered, Wanted, (), Opener>) {
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Offered, Wanted, (), Opening>) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: (stream, name),
@@ -168,7 +175,7 @@ impl ConnectionHandler for StreamsHandler {
             }) => {
                 self.opened(stream, info);
             }
-            ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => self.failed(info, &error),
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => Self::failed(info, &error),
             _ => {}
         }
     }

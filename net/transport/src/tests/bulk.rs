@@ -4,8 +4,8 @@ use nuthatch_wire::bulk::{Data, Frame};
 use tokio::time::timeout;
 
 use super::{Node, PATIENCE, QUIC, TCP};
-use crate::config::BULK_PER_NODE_MAX;
-use crate::{BulkError, BulkStream, Standing, Transport};
+use crate::config::{BULK_PER_NODE_MAX, OPENED_PER_CONNECTION_MAX};
+use crate::{BulkError, BulkStream, OpenError, Standing, Transport};
 
 /// A frame of data.
 pub(crate) fn data(offset: u64, len: usize) -> Frame {
@@ -77,6 +77,25 @@ async fn streams_beyond_the_bound_hear_that_we_are_busy() {
     let two = two.serve(echo);
     let (echoed, busy) = open_at_once(&one.transport, two.node(), BULK_PER_NODE_MAX + 20).await;
     assert_eq!((echoed, busy), (BULK_PER_NODE_MAX, 20));
+}
+
+#[tokio::test]
+async fn streams_beyond_our_own_bound_are_refused_here_and_cost_the_connection_nothing() {
+    let (one, two) = (Node::member(180, TCP), Node::member(181, TCP));
+    one.dial(&two).await;
+    let two = two.serve(echo);
+    let mut open = Vec::new();
+    for _ in 0..OPENED_PER_CONNECTION_MAX {
+        open.push(one.transport.open_bulk(two.node()).await.unwrap());
+    }
+    assert_eq!(
+        one.transport.open_bulk(two.node()).await.unwrap_err(),
+        OpenError::Busy
+    );
+    open.truncate(1);
+    one.transport.open_bulk(two.node()).await.unwrap();
+    open[0].send(&data(0, 10)).await.unwrap();
+    assert_eq!(open[0].recv().await.unwrap(), Some(data(0, 10)));
 }
 
 #[tokio::test]
