@@ -136,13 +136,14 @@ impl SectionReader<'_> {
         }
     }
 
-    /// A section's plaintext. `first` is what was read of it; when that does not open, it is read again as long as there is another place.
+    /// A section's plaintext. `first` is what was read of it; when that does not open, it is read again, once at
+    /// least and as long as there is another place.
     pub(crate) fn open(&self, pack: &OpenPack, index: u32, first: &[u8]) -> Result<Vec<u8>, ClaimFault> {
         let range = pack.range(index).ok_or(ClaimFault::False)?;
         let mut again;
         let mut host = None;
         let mut sealed = first;
-        for _ in 0..READINGS_MAX {
+        for reading in 0..READINGS_MAX {
             match pack.open(index, sealed) {
                 Ok(plain) => return Ok(plain),
                 Err(BadSection::FalseClaim) => return Err(ClaimFault::False),
@@ -157,7 +158,8 @@ impl SectionReader<'_> {
                 host: distrust.host,
             });
             host = distrust.host;
-            if !distrust.has_other {
+            // Neighbours of this section may have brought about another source already, so a second reading is always worth it.
+            if reading > 0 && !distrust.has_other {
                 break;
             }
             let ranges = ranges::align(std::slice::from_ref(&range), self.shape(&pack.record));

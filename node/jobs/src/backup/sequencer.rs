@@ -2,7 +2,7 @@
 //!
 //! It stores, counts and remembers; it never looks at a directory and never compresses or seals. One bad file is a warning, never an end.
 
-use nuthatch_disk::source::{SourceDir, SourceError};
+use nuthatch_disk::source::{FileTime, SourceDir, SourceError};
 use nuthatch_format::content::{Content, ContentBuilder};
 use nuthatch_format::pack::PackKind;
 use nuthatch_format::tree::{Entry, EntryKind, Metadata};
@@ -15,7 +15,7 @@ use super::env::Env;
 use super::known::{Before, KnownError, KnownFile, Memory};
 use super::read::{Contents, Extent, SmallFile};
 use super::sink::ChunkSink;
-use super::step::{Named, Reading, Step, in_words};
+use super::step::{Named, Reading, Role, Step, in_words};
 use crate::cutter::Cutter;
 use crate::progress::{Progress, Tally, Warning, WarningKind, WarningLog};
 use crate::snapshot_path;
@@ -37,7 +37,10 @@ pub(crate) struct Sequencer<'e> {
 struct OpenDir<'e> {
     /// What it is; the root of all has neither name nor metadata.
     named: Option<Named>,
+    role: Role,
     writer: DirWriter<'e>,
+    /// Newest time of its entries.
+    newest: Option<FileTime>,
 }
 
 /// What is left when all steps are done.
@@ -95,7 +98,9 @@ impl<'e> Sequencer<'e> {
     ) -> Self {
         let root = OpenDir {
             named: None,
+            role: Role::Walked,
             writer: DirWriter::new(&env.chunker),
+            newest: None,
         };
         Self {
             env,
@@ -114,10 +119,12 @@ impl<'e> Sequencer<'e> {
     pub(crate) fn step(&mut self, step: Step<'e>) -> Result<(), BackupError> {
         self.env.cancel.check()?;
         match step {
-            Step::Enter(named) => {
+            Step::Enter(named, role) => {
                 self.dirs.push(OpenDir {
                     named: Some(named),
+                    role,
                     writer: DirWriter::new(&self.env.chunker),
+                    newest: None,
                 });
                 Ok(())
             }
@@ -192,14 +199,12 @@ impl<'e> Sequencer<'e> {
     }
 
     fn leave(&mut self) -> Result<(), BackupError> {
-        let Some(OpenDir {
-            named: Some(named),
-            writer,
-        }) = self.dirs.pop()
-        else {
-            return Ok(());
-        };
-        let tree = writer.finish(&mut self.sink)?;
+        let Some(dir) = self.dirs.pop() else { return Ok(()) };
+        let Some(mut named) = dir.named else { return Ok(()) };
+        if let (Role::Above, Some(newest)) = (dir.role, dir.newest) {
+            named.seen.mtime = newest;
+        }
+        let tree = dir.writer.finish(&mut self.sink)?;
         self.counts.directory(self.memory.directory(&named, &tree)?);
         self.add(&named, EntryKind::Dir { tree })
     }
@@ -365,6 +370,11 @@ impl<'e> Sequencer<'e> {
         let Some(dir) = self.dirs.last_mut() else {
             return Ok(());
         };
+        let time = FileTime {
+            secs: entry.meta.mtime.secs,
+            nanos: entry.meta.mtime.nanos,
+        };
+        dir.newest = dir.newest.max(Some(time));
         if let Err(error) = dir.writer.push(entry, &mut self.sink)? {
             self.counts.errors += 1;
             let warning = Warning::about(WarningKind::Unreadable, path, error.to_string());

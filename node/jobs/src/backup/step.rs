@@ -47,10 +47,20 @@ pub(crate) enum Reading<'e> {
     Large(SourceDir),
 }
 
+/// Why a directory is in the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It is backed up.
+    Walked,
+    /// It lies above a path that is. Its own time is of no interest and changes with its other entries: it is stored with the newest time
+    /// of what it holds here, so that an unchanged backup is an unchanged tree.
+    Above,
+}
+
 /// One thing in stored order.
 pub(crate) enum Step<'e> {
     /// A directory begins.
-    Enter(Named),
+    Enter(Named, Role),
     /// The innermost directory is complete.
     Leave,
     /// A regular file.

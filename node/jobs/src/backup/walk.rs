@@ -17,7 +17,7 @@ use nuthatch_format::Timestamp;
 use super::known::{Known, KnownError, KnownFiles};
 use super::read::{ReadJob, SMALL_LEN_MAX};
 use super::roots::Root;
-use super::step::{Named, Reading, Step};
+use super::step::{Named, Reading, Role, Step};
 use crate::budget::ByteBudget;
 use crate::cancel::{Cancel, Cancelled};
 use crate::pattern::{PathIs, PatternSet};
@@ -150,7 +150,10 @@ impl<'e> Walker<'e> {
             match opened {
                 Ok(seen) if self.rules.forbidden.contains(&(seen.device, seen.inode)) => {}
                 Ok(seen) => {
-                    self.step(Step::Enter(self.named_entry(name, &child_path, seen)))?;
+                    self.step(Step::Enter(
+                        self.named_entry(name, &child_path, seen),
+                        Role::Above,
+                    ))?;
                     self.children(child, &child_path)?;
                     self.step(Step::Leave)?;
                 }
@@ -287,7 +290,7 @@ impl<'e> Walker<'e> {
         stay_on: Option<u64>,
     ) -> Result<Option<Frame>, WalkError> {
         let (name, path, identity) = (named.name.clone(), named.path.clone(), named.identity());
-        self.step(Step::Enter(named))?;
+        self.step(Step::Enter(named, Role::Walked))?;
         if stay_on.is_some_and(|device| device != identity.0) {
             self.step(Step::Leave)?;
             return Ok(None);
