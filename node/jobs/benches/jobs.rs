@@ -12,6 +12,7 @@
 #[path = "../tests/jobs/support.rs"]
 mod support;
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use divan::counter::BytesCount;
@@ -70,7 +71,7 @@ fn text(seed: u64) -> String {
         };
         let word = u16::from_le_bytes([a, b % 8]);
         let end = if a % 11 == 0 { ";\n    " } else { " " };
-        text.push_str(&format!("name_{word:x}{end}"));
+        let _ = write!(text, "name_{word:x}{end}");
     }
     text
 }

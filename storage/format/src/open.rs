@@ -186,11 +186,20 @@ impl PackKey {
         index: u32,
         sealed: impl Into<Vec<u8>>,
     ) -> Result<Vec<u8>, SectionError> {
+        self.open_in_place(directory, index, sealed.into())
+    }
+
+    /// Not generic, so that the cipher is compiled in this crate, which is optimised in every profile.
+    fn open_in_place(
+        &self,
+        directory: &PackDirectory,
+        index: u32,
+        mut bytes: Vec<u8>,
+    ) -> Result<Vec<u8>, SectionError> {
         let count = directory.sections.len();
         let (entry, place) = directory
             .section(index)
             .ok_or(SectionError::NoSuchSection { index, count })?;
-        let mut bytes: Vec<u8> = sealed.into();
         let length = SectionError::Length {
             index,
             expected: entry.stored_len,

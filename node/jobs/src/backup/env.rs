@@ -8,7 +8,9 @@ use nuthatch_disk::staging::Staging;
 use nuthatch_format::PackId;
 use nuthatch_format::chunker::Chunker;
 use nuthatch_format::keys::WriterKeys;
+use nuthatch_format::pack::PackKind;
 use nuthatch_format::padding::PACK_LEN;
+use nuthatch_format::seal::PackPlan;
 use nuthatch_format::section::{Level, SECTION_LEN_MAX};
 use parking_lot::Mutex;
 
@@ -42,6 +44,8 @@ pub(crate) struct Env<'a> {
     pub(crate) sections: ByteBudget,
     /// For packs that are sealed or written.
     pub(crate) packs: ByteBudget,
+    /// Buffers of packs that were staged, for those to come: as many as there are packs at a time.
+    pub(crate) buffers: Mutex<Vec<Vec<u8>>>,
     /// For small files on their way from a reader to the sequencer.
     pub(crate) read_ahead: ByteBudget,
     /// Bytes in packs that were staged.
@@ -78,6 +82,7 @@ impl<'a> Env<'a> {
             cancel: cancel.for_parts(),
             sections: ByteBudget::new((2 * parts.workers as u64 + 2) * SECTION_LEN_MAX as u64),
             packs: ByteBudget::new(parts.packs_in_flight_max.max(1) as u64 * PACK_LEN as u64),
+            buffers: Mutex::new(Vec::new()),
             read_ahead: ByteBudget::new(READ_AHEAD_LEN),
             bytes_stored: AtomicU64::new(0),
             packs_new: Mutex::new(Vec::new()),
@@ -97,6 +102,12 @@ impl<'a> Env<'a> {
     /// The failure that ended the backup, if one did.
     pub(crate) fn take_failure(&self) -> Option<BackupError> {
         self.failure.lock().take()
+    }
+
+    /// An empty pack, in the buffer of one that was staged if there is one.
+    pub(crate) fn new_plan(&self, kind: PackKind) -> PackPlan {
+        let buffer = self.buffers.lock().pop();
+        PackPlan::with_buffer(kind, buffer.unwrap_or_default())
     }
 
     /// Counts a staged pack.

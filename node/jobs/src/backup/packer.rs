@@ -62,8 +62,8 @@ impl<'e> Packer<'e> {
     pub(crate) fn new(env: &'e Env<'e>) -> Self {
         Self {
             env,
-            data: Mutex::new(Lane::new(PackKind::Data)),
-            meta: Mutex::new(Lane::new(PackKind::Meta)),
+            data: Mutex::new(Lane::new(PackKind::Data, env)),
+            meta: Mutex::new(Lane::new(PackKind::Meta, env)),
         }
     }
 
@@ -108,6 +108,7 @@ impl<'e> Packer<'e> {
         self.stage(&sealed)?;
         self.env.outlet.pack_staged(&sealed)?;
         self.env.staged(sealed.id, sealed.bytes.len() as u64);
+        self.env.buffers.lock().push(sealed.bytes);
         Ok(())
     }
 
@@ -130,12 +131,12 @@ impl<'e> Packer<'e> {
 }
 
 impl<'e> Lane<'e> {
-    fn new(kind: PackKind) -> Self {
+    fn new(kind: PackKind, env: &Env<'_>) -> Self {
         Self {
             kind,
             next: 0,
             early: BTreeMap::new(),
-            plan: PackPlan::new(kind),
+            plan: env.new_plan(kind),
         }
     }
 
@@ -169,7 +170,7 @@ impl<'e> Lane<'e> {
 
     fn take_out(&mut self, fill: Fill, env: &'e Env<'e>) -> Result<FullPack<'e>, BackupError> {
         let held = env.packs.take(PACK_LEN as u64, &env.cancel)?;
-        let plan = std::mem::replace(&mut self.plan, PackPlan::new(self.kind));
+        let plan = std::mem::replace(&mut self.plan, env.new_plan(self.kind));
         Ok(FullPack {
             plan,
             fill,

@@ -282,8 +282,8 @@ fn what_may_not_be_read_is_listed_and_the_rest_is_stored() {
     }
     fs::create_dir(files.path().join("closed")).unwrap();
     fs::write(files.path().join("closed/inside"), b"x").unwrap();
-    fs::set_permissions(files.path().join("b"), fs::Permissions::from_mode(0)).unwrap();
-    fs::set_permissions(files.path().join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(files.path().join("b"), fs::Permissions::from_mode(0o0)).unwrap();
+    fs::set_permissions(files.path().join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
     let report = node.backup(&[files.path()]);
     fs::set_permissions(files.path().join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!((report.errors, report.files_new), (2, 2));
