@@ -28,6 +28,9 @@ pub const RANGE_LEN_MAX: u32 = slice::SLICE_RANGE as u32;
 pub const FRAME_LEN_MAX: usize =
     len_max::HEADER + len_max::NUMBER + len_max::map(1, len_max::bytes(SEGMENT_LEN_MAX));
 
+/// Room made for what stands around a frame's payload, in bytes: a first guess, so that large frames are written in one go.
+const FRAME_OVERHEAD_USUAL: usize = 64;
+
 /// Bytes of a frame's length prefix.
 pub const PREFIX_LEN: usize = 4;
 
@@ -262,10 +265,13 @@ pub struct FrameLengthError {
 impl Frame {
     /// The frame as it is sent: its length and its bytes.
     pub fn to_wire(&self) -> Vec<u8> {
-        let body = codec::encode(self);
-        let mut wire = Vec::with_capacity(PREFIX_LEN + body.len());
-        wire.extend_from_slice(&(body.len() as u32).to_le_bytes());
-        wire.extend_from_slice(&body);
+        let mut wire = Vec::with_capacity(PREFIX_LEN + FRAME_OVERHEAD_USUAL + self.payload_len() as usize);
+        wire.extend_from_slice(&[0; PREFIX_LEN]);
+        codec::encode_to(self, &mut wire);
+        let body_len = (wire.len() - PREFIX_LEN) as u32;
+        if let Some(prefix) = wire.first_chunk_mut::<PREFIX_LEN>() {
+            *prefix = body_len.to_le_bytes();
+        }
         wire
     }
 

@@ -151,7 +151,8 @@ pub fn encode_secret<T: Canonical>(value: &T) -> Zeroizing<Vec<u8>> {
     bytes
 }
 
-fn encode_to<T: Canonical>(value: &T, bytes: &mut Vec<u8>) {
+/// Appends the canonical encoding: for what stands behind something else in one buffer.
+pub fn encode_to<T: Canonical>(value: &T, bytes: &mut Vec<u8>) {
     match minicbor::encode(value, bytes) {
         Ok(()) => (),
         Err(error) => unreachable!("writing to memory cannot fail: {error}"),
@@ -188,16 +189,43 @@ pub fn decode<T: Canonical>(bytes: &[u8]) -> Result<T, DecodeError> {
             fail(at, DecodeReason::Malformed(error.to_string()))
         }
     })?;
-    let mut again = Zeroizing::new(Vec::with_capacity(bytes.len()));
-    encode_to(&value, &mut again);
-    if *again != bytes {
-        let at = again.iter().zip(bytes).take_while(|(a, b)| a == b).count();
-        return Err(fail(at, DecodeReason::NotCanonical));
+    let mut again = Comparison {
+        expected: bytes,
+        at: 0,
+    };
+    if minicbor::encode(&value, &mut again).is_err() || again.at != bytes.len() {
+        return Err(fail(again.at, DecodeReason::NotCanonical));
     }
     value
         .check()
         .map_err(|reason| fail(0, DecodeReason::Invalid(reason)))?;
     Ok(value)
+}
+
+/// Takes an encoding only as long as it repeats the bytes that are expected; keeps no copy, which large or secret objects would have to
+/// pay for.
+struct Comparison<'a> {
+    expected: &'a [u8],
+    /// Bytes that were the same.
+    at: usize,
+}
+
+/// The encoding is another one.
+#[derive(Debug)]
+struct Differs;
+
+impl Write for Comparison<'_> {
+    type Error = Differs;
+
+    fn write_all(&mut self, written: &[u8]) -> Result<(), Differs> {
+        let expected = self.expected.get(self.at..).unwrap_or_default();
+        if expected.starts_with(written) {
+            self.at += written.len();
+            return Ok(());
+        }
+        self.at += written.iter().zip(expected).take_while(|(a, b)| a == b).count();
+        Err(Differs)
+    }
 }
 
 /// The version or suite that makes a versioned object unreadable here, when that is what is wrong with it.
