@@ -52,7 +52,8 @@ impl Protocol {
 
 /// Longest message of the join, claim and control protocols, in bytes of CBOR.
 ///
-/// A stream carries one question and one answer; each is its length (u32, little-endian) and that many bytes.
+/// A stream carries one question and one answer; each is its length (u32, little-endian) and that many bytes. One byte before the answer
+/// says whether there is one; `docs/PROTOCOL.md`, section 1.
 pub const MESSAGE_LEN_MAX: usize = 256 * 1024;
 
 /// Most of a message that one page of a longer list may fill; the rest is left for what stands around it.
