@@ -18,8 +18,9 @@ use super::read::Extent;
 use super::step::Named;
 use crate::content_reader::{ChunkReader, ContentError, ContentReader};
 
-/// Rows that are put in one commit (count).
-const ROWS_BATCH: usize = 512;
+/// Rows (count) and bytes of their ids that are put in one commit, which costs a sync.
+const ROWS_BATCH: usize = 4096;
+const IDS_BATCH_LEN: usize = 2 * 1024 * 1024;
 /// Files of several names whose contents are remembered within one run (count).
 const LINKS_KEPT_MAX: usize = 2048;
 
@@ -198,6 +199,7 @@ impl ChunkReader for Lists<'_> {
 pub(crate) struct Memory<'e> {
     cache: &'e FileCache,
     rows: Vec<CachedRow>,
+    ids_len: usize,
     links: HashMap<(u64, u64), (FileStamp, KnownFile)>,
 }
 
@@ -207,6 +209,7 @@ impl<'e> Memory<'e> {
         Self {
             cache,
             rows: Vec::new(),
+            ids_len: 0,
             links: HashMap::new(),
         }
     }
@@ -249,6 +252,7 @@ impl<'e> Memory<'e> {
     }
 
     fn row(&mut self, named: &Named, content: Content, holes: Vec<Hole>) -> Result<(), KnownError> {
+        self.ids_len += content.chunks.len() * ChunkId::LEN;
         self.rows.push(CachedRow {
             path: named.path.clone(),
             file: CachedFile {
@@ -258,7 +262,7 @@ impl<'e> Memory<'e> {
                 holes,
             },
         });
-        if self.rows.len() >= ROWS_BATCH {
+        if self.rows.len() >= ROWS_BATCH || self.ids_len >= IDS_BATCH_LEN {
             self.flush()
         } else {
             Ok(())
@@ -270,6 +274,7 @@ impl<'e> Memory<'e> {
         if !self.rows.is_empty() {
             self.cache.put(&self.rows)?;
             self.rows.clear();
+            self.ids_len = 0;
         }
         Ok(())
     }

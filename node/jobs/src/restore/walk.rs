@@ -1,38 +1,28 @@
 //! The walk of a restore: makes directories, links and special files as it meets them, and gathers the chunks of files into windows.
 
+mod content;
+mod make;
+
 use std::path::Path;
-use std::sync::Arc;
 
 use nuthatch_disk::owners::Owners;
 use nuthatch_disk::source::FileTime;
-use nuthatch_disk::target::{Special, Standing, TargetDir, TargetError, TargetMetadata};
+use nuthatch_disk::target::{TargetDir, TargetError, TargetMetadata};
 use nuthatch_format::content::Content;
 use nuthatch_format::snapshot::Snapshot;
 use nuthatch_format::tree::{Entry, EntryKind, Metadata};
 
 use super::dir_spool::{DirSpool, MadeDir};
 use super::fetch::Fetcher;
-use super::files::{FileJob, Files, Spot, Window, WindowWriter, in_words, tell_unset};
-use super::links::{LinkJob, LinkMap, Linking};
-use super::planner::{self, Existing, FilePlan, Next, PlanFault};
-use super::segments::Segments;
+use super::files::{Files, Spot, Window, in_words, tell_unset};
+use super::links::{LinkJob, LinkMap};
 use super::{Overwrite, RestoreError};
-use crate::content_reader::{ContentError, ContentReader};
 use crate::meta_reader::MetaReader;
 use crate::pattern::{PathIs, PatternSet};
 use crate::progress::{Reporter, Warning, WarningKind};
-use crate::section_reader::ChunkError;
 use crate::snapshot_path;
 use crate::tree_walk::{self, Found, TreeWalk, Visit};
 
-/// Chunks of a window (count): 4 GiB of data at the average size, 2 MiB of memory.
-const WANTS_MAX: usize = 16 * 1024;
-/// Files of a window (count).
-const FILES_MAX: usize = 8 * 1024;
-/// Bytes of attributes and names that a window's files hold.
-const ATTRIBUTES_LEN_MAX: usize = 4 * 1024 * 1024;
-/// Hard links that wait for the end of a window (count).
-const LINKS_MAX: usize = 8 * 1024;
 /// Target directories of the walk that are kept open.
 const OPEN_DIRS_MAX: usize = 64;
 
@@ -327,270 +317,6 @@ impl<'a> Restorer<'a> {
         Ok(Ok(open))
     }
 
-    /// Makes anything but a directory. The inner error is about this entry only.
-    fn make(
-        &mut self,
-        path: &[u8],
-        entry: &Entry,
-        spot: Spot,
-        dir: &TargetDir,
-        meta: &mut MetaReader<'_>,
-    ) -> Result<Result<(), TargetError>, RestoreError> {
-        match dir.standing(&entry.name) {
-            Ok(standing) if self.is_left_alone(standing, entry) => {
-                self.counts.files_unchanged += u64::from(matches!(entry.kind, EntryKind::File { .. }));
-                if let Some(group) = entry.hard_link {
-                    self.links.linking(group, entry, &spot);
-                }
-                self.parts.reporter.entry(path);
-                return Ok(Ok(()));
-            }
-            Ok(_) => {}
-            Err(error) => return Ok(Err(error)),
-        }
-        if let Some(group) = entry.hard_link {
-            match self.links.linking(group, entry, &spot) {
-                Linking::First => {}
-                Linking::Join { first, job } => {
-                    self.link_jobs.push(LinkJob {
-                        path: path.to_vec(),
-                        spot,
-                        first,
-                        job,
-                    });
-                    return if self.link_jobs.len() >= LINKS_MAX {
-                        self.flush(None).map(Ok)
-                    } else {
-                        Ok(Ok(()))
-                    };
-                }
-                Linking::Split => {
-                    let message = "it should be another name of a file that is not known any more";
-                    self.parts
-                        .reporter
-                        .warn(Warning::about(WarningKind::HardLinkSplit, path, message));
-                }
-            }
-        }
-        let group = entry.hard_link;
-        let made = match &entry.kind {
-            EntryKind::File { .. } => return self.file(path, entry, spot, dir, meta),
-            EntryKind::Symlink { target } => dir.symlink(&entry.name, target, &self.metadata(&entry.meta)),
-            EntryKind::Fifo => dir.special(&entry.name, Special::Fifo, &self.metadata(&entry.meta)),
-            EntryKind::CharDevice { major, minor } => dir.special(
-                &entry.name,
-                Special::CharDevice(*major, *minor),
-                &self.metadata(&entry.meta),
-            ),
-            EntryKind::BlockDevice { major, minor } => dir.special(
-                &entry.name,
-                Special::BlockDevice(*major, *minor),
-                &self.metadata(&entry.meta),
-            ),
-            EntryKind::Socket => {
-                let message = "a socket is noted, not restored: the program that owns it makes it";
-                self.parts
-                    .reporter
-                    .warn(Warning::about(WarningKind::NotRestored, path, message));
-                return Ok(Ok(()));
-            }
-            EntryKind::Dir { .. } => return Ok(Ok(())),
-        };
-        match made {
-            Ok(unset) => {
-                tell_unset(self.parts.reporter, path, &unset);
-                self.counts.others += 1;
-                self.parts.reporter.entry(path);
-                Ok(Ok(()))
-            }
-            Err(error) => {
-                if let Some(group) = group {
-                    self.links.forget(group);
-                }
-                Ok(Err(error))
-            }
-        }
-    }
-
-    fn is_left_alone(&self, standing: Standing, entry: &Entry) -> bool {
-        match (self.parts.overwrite, standing, &entry.kind) {
-            (_, Standing::Nothing, _) | (Overwrite::Always, _, _) => false,
-            (Overwrite::Never, _, _) => true,
-            (Overwrite::IfChanged, Standing::File { size, mtime }, EntryKind::File { size: wanted, .. }) => {
-                size == *wanted && mtime == time(&entry.meta)
-            }
-            (Overwrite::IfChanged, _, _) => false,
-        }
-    }
-
-    fn file(
-        &mut self,
-        path: &[u8],
-        entry: &Entry,
-        spot: Spot,
-        dir: &TargetDir,
-        meta: &mut MetaReader<'_>,
-    ) -> Result<Result<(), TargetError>, RestoreError> {
-        let EntryKind::File { size, content, holes } = &entry.kind else {
-            return Ok(Ok(()));
-        };
-        self.parts.files.keep_dir(&spot.dir, dir);
-        let metadata = self.metadata(&entry.meta);
-        self.attributes_len += path.len()
-            + metadata
-                .xattrs
-                .iter()
-                .map(|(n, v)| n.len() + v.len())
-                .sum::<usize>();
-        let segments = Segments::new(*size, holes);
-        let job = Arc::new(FileJob::new(path.to_vec(), spot, *size, segments, metadata));
-        if let Some(group) = entry.hard_link {
-            self.links.set_job(group, &job);
-        }
-        let existing = match planner::existing(dir, &job, !holes.is_empty(), self.parts.files) {
-            Ok(existing) => existing,
-            Err(error) => {
-                if let Some(group) = entry.hard_link {
-                    self.links.forget(group);
-                }
-                return Ok(Err(error));
-            }
-        };
-        self.window.files.push(Arc::clone(&job));
-        let mut plan = FilePlan {
-            job: &job,
-            existing,
-            planned: 0,
-        };
-        let planned = self.plan(&mut plan, content, meta)?;
-        let existing = std::mem::replace(&mut plan.existing, Existing::Nothing);
-        match (planned, existing) {
-            (Err(PlanFault::Chunk(error)), _) => {
-                let error = RestoreError::of_chunk(error)?;
-                self.parts.files.fail(&job, error.kind(), &error.to_string());
-            }
-            (Err(PlanFault::Target(error)), _) => {
-                self.parts
-                    .files
-                    .fail(&job, WarningKind::NotRestored, &in_words(&error));
-            }
-            (Err(error @ PlanFault::Lengths), _) => {
-                self.parts
-                    .files
-                    .fail(&job, WarningKind::Damaged, &error.to_string());
-            }
-            (Ok(()), Existing::Right(file)) => {
-                tell_unset(self.parts.reporter, path, &file.adopt(&job.metadata));
-                self.counts.files_unchanged += 1;
-                self.parts.reporter.entry(path);
-                return Ok(Ok(()));
-            }
-            (Ok(()), existing) => drop(existing),
-        }
-        self.parts.files.settle(&job);
-        let is_full = self.window.files.len() >= FILES_MAX || self.attributes_len >= ATTRIBUTES_LEN_MAX;
-        if is_full {
-            self.flush(None).map(Ok)
-        } else {
-            Ok(Ok(()))
-        }
-    }
-
-    /// Plans all chunks of a file; a window that fills up is written on the way.
-    fn plan(
-        &mut self,
-        plan: &mut FilePlan<'_>,
-        content: &Content,
-        meta: &mut MetaReader<'_>,
-    ) -> Result<Result<(), PlanFault>, RestoreError> {
-        let mut ids = match ContentReader::new::<ChunkError>(content) {
-            Ok(ids) => ids,
-            Err(error) => return Ok(Err(fault(error))),
-        };
-        loop {
-            let id = match ids.next(meta) {
-                Ok(Some(id)) => id,
-                Ok(None) if plan.planned == content.len => return Ok(Ok(())),
-                Ok(None) => return Ok(Err(PlanFault::Lengths)),
-                Err(error) => return Ok(Err(fault(error))),
-            };
-            self.parts.fetcher.sections.cancel.check()?;
-            let data = plan.planned;
-            match plan.chunk(&id, self.parts.fetcher.sections.book, self.parts.files) {
-                Ok(Next::Have) => {}
-                Ok(Next::Want(mut want)) => {
-                    plan.job.expect();
-                    want.slot = self.window.slots.len() as u32;
-                    self.window
-                        .slots
-                        .push((self.window.files.len().saturating_sub(1) as u32, data));
-                    self.window.wants.push(want);
-                    if self.window.wants.len() >= WANTS_MAX {
-                        self.flush(Some(plan.job))?;
-                    }
-                }
-                Err(error) => return Ok(Err(error)),
-            }
-            if plan.job.is_failed() {
-                return Ok(Ok(()));
-            }
-        }
-    }
-
-    /// Fetches and writes everything that is wanted. A file that is still being planned stays in the window.
-    fn flush(&mut self, unplanned: Option<&Arc<FileJob>>) -> Result<(), RestoreError> {
-        let wants = std::mem::take(&mut self.window.wants);
-        if !wants.is_empty() {
-            let writer = WindowWriter {
-                window: &self.window,
-                files: self.parts.files,
-            };
-            let failed = match self.parts.fetcher.run(wants, &writer) {
-                Ok(failed) => failed,
-                Err(error) => {
-                    return Err(RestoreError::of_chunk(error)
-                        .err()
-                        .unwrap_or(RestoreError::Cancelled));
-                }
-            };
-            for (want, error) in failed {
-                if let Some((file, _)) = self.window.place(&want) {
-                    self.parts.files.fail(file, error.kind(), &error.to_string());
-                    self.parts.files.settle(file);
-                }
-            }
-        }
-        self.window = Window::default();
-        self.window.files.extend(unplanned.cloned());
-        self.attributes_len = 0;
-        self.join_links();
-        self.links.settle();
-        Ok(())
-    }
-
-    fn join_links(&mut self) {
-        for link in std::mem::take(&mut self.link_jobs) {
-            if link.job.as_ref().is_some_and(|job| job.is_failed()) {
-                let message = "it is another name of a file that could not be restored";
-                self.parts
-                    .reporter
-                    .error(Warning::about(WarningKind::NotRestored, &link.path, message));
-                continue;
-            }
-            let joined = self.parts.files.dir(&link.spot.dir).and_then(|dir| {
-                let first = self.parts.files.dir(&link.first.dir)?;
-                dir.hard_link(&link.spot.name, &first, &link.first.name)
-            });
-            match joined {
-                Ok(()) => {
-                    self.counts.files_linked += 1;
-                    self.parts.reporter.entry(&link.path);
-                }
-                Err(error) => self.not_restored(&link.path, &error),
-            }
-        }
-    }
-
     fn metadata(&self, meta: &Metadata) -> TargetMetadata {
         let owners = self.parts.owners;
         TargetMetadata {
@@ -607,12 +333,5 @@ fn time(meta: &Metadata) -> FileTime {
     FileTime {
         secs: meta.mtime.secs,
         nanos: meta.mtime.nanos,
-    }
-}
-
-fn fault(error: ContentError<ChunkError>) -> PlanFault {
-    match error {
-        ContentError::Chunk(error) => PlanFault::Chunk(error),
-        ContentError::Malformed => PlanFault::Lengths,
     }
 }
