@@ -128,6 +128,16 @@ pub(crate) fn node_of(peer: &PeerId) -> Option<NodeId> {
     NodeId::from_slice(peer.to_bytes().strip_prefix(&PEER_ID_PREFIX)?)
 }
 
+/// A node's id as libp2p programs write it, such as stands behind `/p2p/` in an address; hexadecimal for bytes that are no key.
+pub fn peer_id_text(node: NodeId) -> String {
+    peer_of(&node).map_or_else(|| node.to_string(), PeerId::to_base58)
+}
+
+/// The node that a text such as stands behind `/p2p/` names; `None` when it is not an Ed25519 peer id.
+pub fn node_from_text(text: &str) -> Option<NodeId> {
+    node_of(&text.parse().ok()?)
+}
+
 /// The peer id of a node. `None` cannot happen while [`PEER_ID_PREFIX`] is right; callers treat it as an unknown node.
 pub(crate) fn peer_of(node: &NodeId) -> Option<PeerId> {
     PeerId::from_bytes(&[PEER_ID_PREFIX.as_slice(), node.as_bytes()].concat()).ok()

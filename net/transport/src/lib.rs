@@ -32,7 +32,7 @@ mod task;
 mod transport;
 mod wishes;
 
-pub use address::PathClass;
+pub use address::{PathClass, node_from_text, peer_id_text};
 pub use bulk::{BulkError, BulkReceiver, BulkSender, BulkStream};
 pub use config::{Config, StartError, Timings};
 pub use control::RequestError;

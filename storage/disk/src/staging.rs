@@ -242,6 +242,17 @@ impl Staging {
         Ok(bytes)
     }
 
+    /// A pack's file, for readers that check what they read.
+    pub fn open_pack(&self, id: &PackId) -> Result<File, ReadPackError> {
+        let path = self.pack_path(id);
+        match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(ReadPackError::NotFound { pack: *id })
+            }
+            other => Ok(other.at("open", &path)?),
+        }
+    }
+
     /// A range of a pack, as the disk gives it: for readers that check the section that they open.
     pub fn read_range(&self, id: &PackId, offset: u64, len: u64) -> Result<Vec<u8>, ReadPackError> {
         let path = self.pack_path(id);
