@@ -10,14 +10,22 @@ static LATEST_MS: AtomicU64 = AtomicU64::new(0);
 
 /// The time by the machine's clock, made non-decreasing within this process: when the clock is set back, time stands still
 /// until it has caught up.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the wall clock"
+)]
 pub fn now() -> Timestamp {
-    let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let ms = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64);
     Timestamp(LATEST_MS.fetch_max(ms, Ordering::Relaxed).max(ms))
 }
 
 /// A moment to measure spans of running time from; not affected by setting the clock.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the monotonic clock"
+)]
 pub fn instant() -> Instant {
     Instant::now()
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuthatch_disk::records::{RecordChange, Records};
+use nuthatch_engine::Engine;
 use nuthatch_engine::boundary::{Effect, Input};
-use nuthatch_engine::engine::Engine;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ const BATCH_MAX: usize = 64;
 const COMMIT_RETRY: Duration = Duration::from_secs(2);
 
 /// Longest sleep between two ticks, so that a clock set forward is noticed.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SLEEP_MAX: Duration = Duration::from_mins(1);
 
 /// Starts effects. Implemented by the node; a call must not wait for the effect's end.
 pub(crate) trait Performer: Send + Sync + 'static {
@@ -52,6 +52,14 @@ impl DriverInputs {
         }
     }
 
+    /// Tells the engine without waiting here: a task of its own waits for a place when there is none.
+    pub(crate) fn tell_soon(&self, input: Input) {
+        if let Err(mpsc::error::TrySendError::Full(input)) = self.0.try_send(input) {
+            let inputs = self.clone();
+            tokio::spawn(async move { inputs.tell(input).await });
+        }
+    }
+
     /// Like [`Self::tell`], from a thread that may block.
     pub(crate) fn tell_blocking(&self, input: Input) {
         if self.0.blocking_send(input).is_err() {
@@ -69,7 +77,9 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     loop {
-        let sleep = engine.poll_timeout().map_or(SLEEP_MAX, |at| clock::until(at).min(SLEEP_MAX));
+        let sleep = engine
+            .poll_timeout()
+            .map_or(SLEEP_MAX, |at| clock::until(at).min(SLEEP_MAX));
         let first = tokio::select! {
             biased;
             () = stop.cancelled() => return,
@@ -101,7 +111,10 @@ fn take(engine: &mut Engine, input: Input, changes: &mut Vec<RecordChange>, effe
     while let Some(effect) = engine.poll_effect() {
         match effect {
             Effect::Persist(record) => {
-                changes.push(RecordChange::Put { key: record.key().to_bytes(), value: record.to_bytes() });
+                changes.push(RecordChange::Put {
+                    key: record.key().to_bytes(),
+                    value: record.to_bytes(),
+                });
             }
             Effect::Forget(key) => changes.push(RecordChange::Delete { key: key.to_bytes() }),
             other => effects.push(other),

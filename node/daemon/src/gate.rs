@@ -38,7 +38,10 @@ impl NodeGate {
         let mut claimants = self.claimants.write();
         claimants.retain(|_, until| *until > now);
         if claimants.len() >= CLAIMANTS_MAX
-            && let Some(first) = claimants.iter().min_by_key(|(_, until)| **until).map(|(node, _)| *node)
+            && let Some(first) = claimants
+                .iter()
+                .min_by_key(|(_, until)| **until)
+                .map(|(node, _)| *node)
         {
             claimants.remove(&first);
         }
@@ -55,7 +58,12 @@ impl Gate for NodeGate {
     fn standing(&self, peer: &NodeId) -> Standing {
         if self.is_member(peer) {
             Standing::Member
-        } else if self.claimants.read().get(peer).is_some_and(|until| *until > clock::now()) {
+        } else if self
+            .claimants
+            .read()
+            .get(peer)
+            .is_some_and(|until| *until > clock::now())
+        {
             Standing::Claimant
         } else {
             Standing::Stranger

@@ -14,7 +14,7 @@ const STRIP_LEN: u64 = 256 * 1024;
 
 /// Why a staged pack can't be coded or read.
 #[derive(Debug, thiserror::Error)]
-pub enum StripeError {
+pub(crate) enum StripeError {
     /// Reading the pack or its parity, or writing parity, failed.
     #[error("a staged pack can't be read or coded")]
     Io(#[from] io::Error),
@@ -25,52 +25,62 @@ pub enum StripeError {
 
 /// A pack on this disk, seen as the shards of one scheme.
 #[derive(Debug)]
-pub struct StripeFile<'f> {
+pub(crate) struct StripeFile<'f> {
     pack: &'f File,
     pack_len: u64,
     scheme: Scheme,
-    parity: Option<&'f File>,
 }
 
 impl<'f> StripeFile<'f> {
-    /// The shards of `pack` under `scheme`; `parity` holds the parity shards one after the other, where there is such a file.
-    pub fn new(pack: &'f File, pack_len: u64, scheme: Scheme, parity: Option<&'f File>) -> Self {
-        Self { pack, pack_len, scheme, parity }
+    /// The shards of `pack` under `scheme`.
+    pub(crate) fn new(pack: &'f File, pack_len: u64, scheme: Scheme) -> Self {
+        Self {
+            pack,
+            pack_len,
+            scheme,
+        }
     }
 
     /// Length of each shard in bytes.
-    pub fn shard_len(&self) -> u64 {
+    pub(crate) fn shard_len(&self) -> u64 {
         self.scheme.shard_len(self.pack_len)
     }
 
     /// Bytes `offset..offset + len` of one shard; the range must lie inside the shard.
-    pub fn read(&self, index: ShardIndex, offset: u64, len: usize) -> Result<Vec<u8>, StripeError> {
+    pub(crate) fn read(&self, index: ShardIndex, offset: u64, len: usize) -> Result<Vec<u8>, StripeError> {
         if index.0 < self.scheme.data() {
             return Ok(self.read_data(index.0, offset, len)?);
-        }
-        if let Some(parity) = self.parity {
-            let mut bytes = vec![0; len];
-            let place = u64::from(index.0 - self.scheme.data()) * self.shard_len() + offset;
-            parity.read_exact_at(&mut bytes, place)?;
-            return Ok(bytes);
         }
         let data = self.data_strips(offset, len)?;
         Ok(coder(self.scheme).rebuild(&as_sources(&data), index)?)
     }
 
-    /// Names all shards, data first. Writes the parity shards one after the other to `parity_out`, when one is given; that file is a
-    /// cache, checked against the names when it is read, and needs no sync.
-    pub fn encode(&self, parity_out: Option<&File>) -> Result<Vec<ShardId>, StripeError> {
+    /// One whole shard, coded strip by strip.
+    pub(crate) fn read_all(&self, index: ShardIndex) -> Result<Vec<u8>, StripeError> {
+        let shard_len = self.shard_len();
+        let mut bytes = Vec::with_capacity(shard_len as usize);
+        while (bytes.len() as u64) < shard_len {
+            let offset = bytes.len() as u64;
+            bytes.extend(self.read(index, offset, STRIP_LEN.min(shard_len - offset) as usize)?);
+        }
+        Ok(bytes)
+    }
+
+    /// Names all shards, data first.
+    pub(crate) fn encode(&self) -> Result<Vec<ShardId>, StripeError> {
         let coder = coder(self.scheme);
         let shard_len = self.shard_len();
         let mut hashers = vec![blake3::Hasher::new(); usize::from(self.scheme.total())];
         let mut offset = 0;
         while offset < shard_len {
             let len = STRIP_LEN.min(shard_len - offset) as usize;
-            self.encode_strip(&coder, offset, len, &mut hashers, parity_out)?;
+            self.encode_strip(&coder, offset, len, &mut hashers)?;
             offset += len as u64;
         }
-        Ok(hashers.iter().map(|hasher| ShardId::from_bytes(*hasher.finalize().as_bytes())).collect())
+        Ok(hashers
+            .iter()
+            .map(|hasher| ShardId::from_bytes(*hasher.finalize().as_bytes()))
+            .collect())
     }
 
     fn encode_strip(
@@ -79,26 +89,22 @@ impl<'f> StripeFile<'f> {
         offset: u64,
         len: usize,
         hashers: &mut [blake3::Hasher],
-        parity_out: Option<&File>,
     ) -> Result<(), StripeError> {
         let data = self.data_strips(offset, len)?;
         let sources = as_sources(&data);
         for (place, hasher) in hashers.iter_mut().enumerate() {
-            let Some(parity_index) = place.checked_sub(data.len()) else {
-                hasher.update(data.get(place).map_or(&[], Vec::as_slice));
-                continue;
+            match data.get(place) {
+                Some(strip) => hasher.update(strip),
+                None => hasher.update(&coder.rebuild(&sources, ShardIndex(place as u8))?),
             };
-            let strip = coder.rebuild(&sources, ShardIndex(place as u8))?;
-            hasher.update(&strip);
-            if let Some(file) = parity_out {
-                file.write_all_at(&strip, parity_index as u64 * self.shard_len() + offset)?;
-            }
         }
         Ok(())
     }
 
     fn data_strips(&self, offset: u64, len: usize) -> io::Result<Vec<Vec<u8>>> {
-        (0..self.scheme.data()).map(|index| self.read_data(index, offset, len)).collect()
+        (0..self.scheme.data())
+            .map(|index| self.read_data(index, offset, len))
+            .collect()
     }
 
     /// A range of a data shard. What the pack does not fill is zeros.
@@ -114,7 +120,10 @@ impl<'f> StripeFile<'f> {
 }
 
 fn as_sources(data: &[Vec<u8>]) -> Vec<(ShardIndex, &[u8])> {
-    data.iter().enumerate().map(|(index, strip)| (ShardIndex(index as u8), strip.as_slice())).collect()
+    data.iter()
+        .enumerate()
+        .map(|(index, strip)| (ShardIndex(index as u8), strip.as_slice()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -125,26 +134,35 @@ mod tests {
 
     #[test]
     fn strips_name_and_read_the_same_shards_as_whole_packs() {
-        for (data, parity, pack_len) in [(1, 0, 70_000), (1, 1, 70_001), (2, 3, 1_100_000), (7, 4, 4_000_003)] {
+        for (data, parity, pack_len) in [
+            (1, 0, 70_000),
+            (1, 1, 70_001),
+            (2, 3, 1_100_000),
+            (7, 4, 4_000_003),
+        ] {
             let scheme = Scheme::new(data, parity).unwrap();
-            let pack: Vec<u8> = (0..pack_len).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+            let pack: Vec<u8> = (0..pack_len)
+                .map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+                .collect();
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&pack).unwrap();
-            let parity_file = tempfile::tempfile().unwrap();
-            let plain = StripeFile::new(&file, u64::from(pack_len), scheme, None);
-            let names = plain.encode(Some(&parity_file)).unwrap();
+            let stripe = StripeFile::new(&file, u64::from(pack_len), scheme);
+            let names = stripe.encode().unwrap();
             let mut whole: Vec<Vec<u8>> = (0..data)
-                .map(|index| Coder::data_shard(scheme, &pack, ShardIndex(index)).unwrap().into_owned())
+                .map(|index| {
+                    Coder::data_shard(scheme, &pack, ShardIndex(index))
+                        .unwrap()
+                        .into_owned()
+                })
                 .collect();
             whole.extend(coder(scheme).parity_of(&pack));
-            let cached = StripeFile::new(&file, u64::from(pack_len), scheme, Some(&parity_file));
             for (index, shard) in whole.iter().enumerate() {
                 assert_eq!(names[index].as_bytes(), blake3::hash(shard).as_bytes());
                 let index = ShardIndex(index as u8);
                 let (offset, len) = (shard.len() / 3, shard.len() / 2);
                 let wanted = &shard[offset..offset + len];
-                assert_eq!(plain.read(index, offset as u64, len).unwrap(), wanted);
-                assert_eq!(cached.read(index, offset as u64, len).unwrap(), wanted);
+                assert_eq!(stripe.read(index, offset as u64, len).unwrap(), wanted);
+                assert_eq!(stripe.read_all(index).unwrap(), *shard);
             }
         }
     }

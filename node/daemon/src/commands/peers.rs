@@ -1,0 +1,113 @@
+//! `peers`: who belongs to the circle, where they are, and what each keeps for the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use nuthatch_engine::boundary::PathClass;
+use nuthatch_format::{ByteCount, NodeId, Timestamp};
+use nuthatch_wire::message::RosterItem;
+
+use super::{blocking, catalogue_failure, hosts};
+use crate::api::{Failure, PeerRow, Peers, PeersAnswer, rfc3339};
+use crate::clock;
+use crate::node::Node;
+
+/// Shows the circle without this node; with `all`, also those who wait or were removed.
+pub(crate) async fn run(node: &Arc<Node>, wanted: &Peers) -> Result<PeersAnswer, Failure> {
+    let (node, all) = (Arc::clone(node), wanted.all);
+    blocking(move || gather(&node, all)).await
+}
+
+fn gather(node: &Node, all: bool) -> Result<PeersAnswer, Failure> {
+    let own = node.identity.node;
+    let owned = node.owned();
+    let held = match &owned {
+        Some(owned) => hosts::bytes_held(owned).map_err(|error| catalogue_failure(&error))?,
+        None => BTreeMap::new(),
+    };
+    let online = node.pulse.online();
+    let members: BTreeSet<NodeId> = node
+        .circle
+        .members()
+        .into_iter()
+        .filter(|member| *member != own)
+        .collect();
+    let (waiting, removed) = if all {
+        others(node, &members)
+    } else {
+        Default::default()
+    };
+    let mut peers = Vec::new();
+    for peer in members.iter().chain(&waiting).chain(&removed) {
+        let last_proof = match &owned {
+            Some(owned) => hosts::last_proof(owned, peer).map_err(|error| catalogue_failure(&error))?,
+            None => None,
+        };
+        let class = online.get(peer).copied();
+        peers.push(PeerRow {
+            peer_id: nuthatch_transport::peer_id_text(*peer),
+            name: node.circle.name_of(peer),
+            state: state(class.is_some(), waiting.contains(peer), removed.contains(peer)).to_owned(),
+            addresses: node.circle.addresses_of(peer),
+            path: class.map(|class| path_word(class).to_owned()),
+            hosted_for_me: held.get(peer).map_or(0, |bytes| bytes.0),
+            hosted_for_them: kept_for(node, peer).0,
+            last_seen: last_seen(node, peer, class.is_some()).map(rfc3339),
+            last_proof: last_proof.map(rfc3339),
+        });
+    }
+    Ok(PeersAnswer { peers })
+}
+
+/// Nodes that wait for a person's decision, and nodes that were removed; neither are members.
+fn others(node: &Node, members: &BTreeSet<NodeId>) -> (BTreeSet<NodeId>, BTreeSet<NodeId>) {
+    let found = node.circle.read(|roster| {
+        let waiting: BTreeSet<NodeId> = roster.waiting().collect();
+        let removed = roster.items().filter_map(|item| match item {
+            RosterItem::Removal(removal) => Some(removal.open().ok()?.node),
+            _ => None,
+        });
+        let removed = removed
+            .filter(|node| !members.contains(node) && !waiting.contains(node))
+            .collect();
+        (waiting, removed)
+    });
+    found.unwrap_or_default()
+}
+
+fn state(is_online: bool, is_waiting: bool, is_removed: bool) -> &'static str {
+    match (is_removed, is_waiting, is_online) {
+        (true, ..) => "removed",
+        (_, true, _) => "waiting",
+        (.., true) => "online",
+        (.., false) => "away",
+    }
+}
+
+fn last_seen(node: &Node, peer: &NodeId, is_online: bool) -> Option<Timestamp> {
+    if is_online {
+        Some(clock::now())
+    } else {
+        node.pulse.last_seen(peer)
+    }
+}
+
+/// What this node keeps of the archive of another node, its journal included.
+fn kept_for(node: &Node, peer: &NodeId) -> ByteCount {
+    let archive = node.circle.read(|roster| roster.archive_of(peer)).flatten();
+    archive.map_or(ByteCount::ZERO, |archive| {
+        node.vault
+            .usage(&archive)
+            .bytes
+            .saturating_add(node.segments.usage(&archive))
+    })
+}
+
+/// As scripts read it.
+pub(crate) const fn path_word(class: PathClass) -> &'static str {
+    match class {
+        PathClass::Lan => "lan",
+        PathClass::Direct => "direct",
+        PathClass::Relayed => "relayed",
+    }
+}

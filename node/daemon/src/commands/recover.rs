@@ -1,0 +1,366 @@
+//! `recover`: from 24 words and the address of one host to a device of the archive that knows every snapshot.
+//!
+//! Each host is asked by a claim; those that grant it introduce others. Journals of all of them are united, so one host that shows an old
+//! one hides nothing that another has.
+
+mod claim;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nuthatch_format::keys::{ArchiveKeys, RecoveryPhrase};
+use nuthatch_format::{LineId, NodeId};
+use nuthatch_wire::membership::{Charter, Roster};
+use nuthatch_wire::message::RosterItem;
+
+use self::claim::{Claimant, Granted};
+use crate::api::{Exit, Failure, Message, Notice, Outlet, Phase, Progress, Recover, RecoverAnswer};
+use crate::clock;
+use crate::events::FaultKind;
+use crate::node::{Node, Owned};
+use crate::setup::{self, Adoption};
+use crate::sync::{self, JournalShown};
+use crate::{job, roster_sync};
+
+/// Hosts that are asked in all.
+const HOSTS_MAX: usize = 256;
+
+/// How long nodes on the local network have to show themselves, when no address was given.
+const LAN_WAIT: Duration = Duration::from_secs(8);
+
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Recovers.
+pub(crate) async fn run(node: &Arc<Node>, request: Recover, out: &Outlet) -> Result<RecoverAnswer, Failure> {
+    let phrase = setup::parse_phrase(&request.phrase)?;
+    let since = clock::now();
+    let keys = ArchiveKeys::derive(&phrase);
+    let (claimant, adoption) = claimant(node, &phrase, &keys)?;
+    let asked = ask_hosts(node, &claimant, &request.peers, out).await?;
+    if let Some(adoption) = adoption {
+        let (owner, passphrase) = (Arc::clone(node), request.passphrase.clone());
+        tokio::task::spawn_blocking(move || adoption.write(&owner.home, passphrase.as_ref()))
+            .await
+            .map_err(|error| Failure::new(Exit::Failed, "job", error.to_string()))??;
+    }
+    node.open_archive().await?;
+    let owned = node.owned().ok_or_else(super::backup::no_archive)?;
+    enter_circle(node, &asked, &keys).await;
+    unite(node, &owned, &asked, out).await?;
+    job::name_faults(node, since, out).await;
+    let snapshots = owned
+        .catalogue
+        .snapshots()
+        .map_err(|error| Failure::from_error(Exit::Failed, "catalogue", &error))?;
+    if asked.len() == 1 {
+        out.send(Message::Warning(Notice {
+            code: 0,
+            kind: "one_host".to_owned(),
+            message:
+                "this stands on the word of one host: if it shows an old journal, newer snapshots are missing"
+                    .to_owned(),
+            hint: Some("run 'nuthatch recover' again when another host is online".to_owned()),
+            peer_id: None,
+            path: None,
+            path_b64: None,
+        }))
+        .await;
+    }
+    Ok(RecoverAnswer {
+        archive_id: owned.archive.to_string(),
+        device_id: (!request.list_only).then(|| owned.device.id().to_string()),
+        peer_id: node.peer_id(),
+        hosts: asked.len() as u32,
+        snapshots: snapshots.len() as u64,
+    })
+}
+
+/// Who claims: this node's device when it has one of the archive, else a new one, whose keys are written once a host has let us in.
+fn claimant(
+    node: &Node,
+    phrase: &RecoveryPhrase,
+    keys: &ArchiveKeys,
+) -> Result<(Claimant, Option<Adoption>), Failure> {
+    if let Some(owned) = node.owned() {
+        if owned.archive != keys.archive_id() {
+            return Err(Failure::new(
+                Exit::WrongSecret,
+                "other_archive",
+                "this home has another archive than the one of these words",
+            )
+            .with_hint("recover into another home, with --home"));
+        }
+        let device = Arc::clone(&owned.device);
+        return Ok((
+            Claimant {
+                archive: owned.archive,
+                device,
+                certificate: owned.certificate.clone(),
+            },
+            None,
+        ));
+    }
+    let adoption = Adoption::prepare(&node.identity, phrase)?;
+    let device = Arc::new(adoption.device.clone());
+    Ok((
+        Claimant {
+            archive: keys.archive_id(),
+            device,
+            certificate: adoption.certificate.clone(),
+        },
+        Some(adoption),
+    ))
+}
+
+/// Claims at every host that can be found; fails when none lets us in.
+async fn ask_hosts(
+    node: &Arc<Node>,
+    claimant: &Claimant,
+    peers: &[String],
+    out: &Outlet,
+) -> Result<BTreeMap<NodeId, Granted>, Failure> {
+    let started = clock::instant();
+    let mut waiting: VecDeque<NodeId> = VecDeque::new();
+    let mut unreachable = Vec::new();
+    for address in peers {
+        match dial_peer(node, address).await {
+            Ok(peer) => waiting.push_back(peer),
+            Err(error) => unreachable.push(format!("{address}: {error}")),
+        }
+    }
+    waiting.extend(node.circle.members());
+    if peers.is_empty() {
+        wait_for_lan(node).await;
+    }
+    waiting.extend(node.circle.sighted_nodes());
+    let mut asked = BTreeSet::from([node.identity.node]);
+    let mut granted = BTreeMap::new();
+    let mut refused_count = 0_u32;
+    while let Some(peer) = waiting.pop_front() {
+        if !asked.insert(peer) || asked.len() > HOSTS_MAX {
+            continue;
+        }
+        progress(out, Phase::Connect, started, &node.circle.name_of(&peer));
+        match claim::claim(node, claimant, peer).await {
+            Ok(Some(grant)) => {
+                for introduction in &grant.introductions {
+                    node.circle
+                        .sighted(introduction.0, introduction.1.iter().cloned());
+                    waiting.push_back(introduction.0);
+                }
+                granted.insert(peer, grant);
+            }
+            Ok(None) => refused_count += 1,
+            Err(error) => unreachable.push(format!("{}: {error}", peer.short())),
+        }
+    }
+    if !granted.is_empty() {
+        return Ok(granted);
+    }
+    if refused_count > 0 {
+        return Err(Failure::new(
+            Exit::WrongSecret,
+            "wrong_phrase",
+            format!("{refused_count} nodes answered, and none of them keeps anything for an archive of these words"),
+        )
+        .with_hint("check the 24 words, and that the address is of a friend who kept your backups"));
+    }
+    let tried = if unreachable.is_empty() {
+        "nobody was found on the local network".to_owned()
+    } else {
+        unreachable.join("; ")
+    };
+    Err(Failure::new(Exit::TryLater, "unreachable", format!("no host could be reached: {tried}"))
+        .with_hint("give the address of a friend's node with --peer; the recovery kit has it, or 'nuthatch status' on the friend's machine"))
+}
+
+async fn dial_peer(node: &Node, address: &str) -> Result<NodeId, nuthatch_transport::DialError> {
+    let expected = address
+        .rsplit_once("/p2p/")
+        .and_then(|(_, id)| nuthatch_transport::node_from_text(id));
+    node.transport.dial(expected, vec![address.to_owned()]).await
+}
+
+async fn wait_for_lan(node: &Node) {
+    let seen = async {
+        while node.circle.sighted_nodes().is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if tokio::time::timeout(LAN_WAIT, seen).await.is_err() {
+        tracing::debug!("nobody was seen on the local network");
+    }
+}
+
+/// Enters the circle of the hosts: this node is a member by its archive. Whoever has the words of the founder becomes an admin again.
+async fn enter_circle(node: &Arc<Node>, granted: &BTreeMap<NodeId, Granted>, keys: &ArchiveKeys) {
+    let Some(id) = granted.values().find_map(|grant| grant.circle) else {
+        return;
+    };
+    if let Err(error) = node.circle.enter(id, Vec::new()) {
+        node.events
+            .say("circle", None, format!("the circle was not entered: {error}"));
+        return;
+    }
+    for host in granted.keys() {
+        if let Err(error) = roster_sync::exchange(node, *host).await {
+            tracing::debug!("the roster was not exchanged with {host:?}: {error}");
+        }
+    }
+    if keys.owner_secrets().circle_id() == id
+        && let Some(charter) = node
+            .circle
+            .read(|roster| next_charter(roster, node.identity.node))
+            .flatten()
+    {
+        match nuthatch_wire::attest::Attestation::sign(&charter, &keys.circle) {
+            Ok(signed) => {
+                if let Err(error) = node.take_roster(vec![RosterItem::Charter(signed)]) {
+                    node.events.fault(
+                        FaultKind::OwnDisk,
+                        None,
+                        format!("the roster can't be written: {error}"),
+                    );
+                }
+            }
+            Err(error) => tracing::warn!("no new charter: {error}"),
+        }
+    }
+    node.members_changed();
+    node.publish_addresses().await;
+    for host in granted.keys() {
+        if let Err(error) = roster_sync::exchange(node, *host).await {
+            tracing::debug!("the roster was not exchanged with {host:?}: {error}");
+        }
+    }
+}
+
+/// The charter in force with one more admin; `None` when there is nothing to change.
+fn next_charter(roster: &Roster, node: NodeId) -> Option<Charter> {
+    let charter = roster.charter()?;
+    if charter.admins.contains(&node) {
+        return None;
+    }
+    let mut admins = charter.admins.clone().into_vec();
+    admins.push(node);
+    admins.sort_unstable();
+    Some(Charter {
+        circle: charter.circle,
+        epoch: charter.epoch.checked_add(1)?,
+        name: charter.name.clone(),
+        admins: nuthatch_wire::bounded::List::new(admins).ok()?,
+    })
+}
+
+/// Unites what the hosts show: statements first, since they say whom to believe, then journals, then inventories.
+async fn unite(
+    node: &Arc<Node>,
+    owned: &Arc<Owned>,
+    granted: &BTreeMap<NodeId, Granted>,
+    out: &Outlet,
+) -> Result<(), Failure> {
+    let started = clock::instant();
+    for host in granted.keys() {
+        if let Err(error) = sync::statements(node, owned.archive, *host).await {
+            silent(node, *host, &error);
+        }
+    }
+    let mut shown: BTreeMap<NodeId, JournalShown> = BTreeMap::new();
+    for host in granted.keys() {
+        progress(out, Phase::Catalogue, started, &node.circle.name_of(host));
+        match sync::pull(node, owned.archive, *host).await {
+            Ok(journal) => {
+                shown.insert(*host, journal);
+            }
+            Err(error) => silent(node, *host, &error),
+        }
+    }
+    let journal = Arc::clone(&owned.journal);
+    tokio::task::spawn_blocking(move || journal.apply_missing())
+        .await
+        .map_err(|error| Failure::new(Exit::Failed, "job", error.to_string()))?
+        .map_err(|error| Failure::from_error(Exit::Failed, "journal", &error))?;
+    name_laggards(node, &shown);
+    for (host, journal) in &shown {
+        note_journal(node, owned, *host, journal)?;
+    }
+    for host in granted.keys() {
+        progress(out, Phase::Catalogue, started, &node.circle.name_of(host));
+        sync::inventory(node, owned.archive, *host).await;
+    }
+    node.engine
+        .tell(nuthatch_engine::boundary::Input::WorkChanged {
+            archive: owned.archive,
+        })
+        .await;
+    Ok(())
+}
+
+/// Notes which segments a host has signed for: of those that are here, they count as its copies of the journal.
+fn note_journal(node: &Node, owned: &Owned, host: NodeId, journal: &JournalShown) -> Result<(), Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::from_error(Exit::Failed, "catalogue", error);
+    for head in &journal.heads {
+        let here = node
+            .segments
+            .segments_at(&owned.archive, &head.line, head.sequence)
+            .map_err(|error| failed(&error))?;
+        if here.iter().any(|stored| stored.head.segment == head.segment) {
+            owned
+                .catalogue
+                .add_journal_host(&head.line, &host, head.sequence, clock::now())
+                .map_err(|error| failed(&error))?;
+        }
+    }
+    Ok(())
+}
+
+fn silent(node: &Node, host: NodeId, error: &dyn std::error::Error) {
+    let message = format!(
+        "{} let us in and then did not answer: {error}",
+        node.circle.name_of(&host)
+    );
+    node.events.fault(FaultKind::Silent, Some(host), message);
+}
+
+/// A host that shows less of a line than another is named: it lags, or was set back.
+fn name_laggards(node: &Node, shown: &BTreeMap<NodeId, JournalShown>) {
+    let mut best: BTreeMap<LineId, u64> = BTreeMap::new();
+    for head in shown.values().flat_map(|journal| &journal.heads) {
+        let sequence = best.entry(head.line).or_default();
+        *sequence = head.sequence.max(*sequence);
+    }
+    for (host, journal) in shown {
+        let has = |line: &LineId| {
+            journal
+                .heads
+                .iter()
+                .filter(|head| head.line == *line)
+                .map(|head| head.sequence)
+                .max()
+        };
+        if best
+            .iter()
+            .any(|(line, sequence)| has(line).is_none_or(|shows| shows < *sequence))
+        {
+            let message = format!(
+                "{} shows an older journal than other hosts do",
+                node.circle.name_of(host)
+            );
+            node.events.fault(FaultKind::OldJournal, Some(*host), message);
+        }
+    }
+}
+
+fn progress(out: &Outlet, phase: Phase, started: std::time::Instant, current: &str) {
+    out.progress(Progress {
+        phase,
+        files_done: 0,
+        files_total: 0,
+        bytes_done: 0,
+        bytes_total: 0,
+        seconds: clock::seconds_since(started),
+        current: Some(current.to_owned()),
+    });
+}

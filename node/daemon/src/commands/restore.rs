@@ -1,0 +1,84 @@
+//! `restore`: opens the snapshot and runs the job, with packs from staging and from hosts.
+
+use std::sync::Arc;
+
+use nuthatch_jobs::restore::{self, RestoreContext, RestoreError, RestoreParams, RestoreRequest};
+use nuthatch_jobs::snapshots;
+
+use crate::api::{CancellationToken, Exit, Failure, Outlet, Overwrite, Phase, Restore, RestoreSummary};
+use crate::clock;
+use crate::contact;
+use crate::job::{self, JobProgress};
+use crate::node::Node;
+use crate::setup;
+use crate::source::HostSource;
+
+/// Restores.
+pub(crate) async fn run(
+    node: &Arc<Node>,
+    request: Restore,
+    out: &Outlet,
+    cancel: CancellationToken,
+) -> Result<RestoreSummary, Failure> {
+    let owned = node.owned().ok_or_else(super::backup::no_archive)?;
+    let (started, since) = (clock::instant(), clock::now());
+    let keys = setup::reader_keys(request.reader_key.as_ref(), &owned.writer)?;
+    let record = super::select::select(&owned, &request.part.snapshot)?;
+    contact::hosts(node, |_| false).await;
+    let snapshot = snapshots::open(&record.summary.id, &owned.catalogue, &keys)
+        .map_err(|error| Failure::from_error(Exit::Damage, "snapshot", &error))?;
+    let progress = JobProgress::new(
+        out,
+        Phase::Restore,
+        (snapshot.counts.files, snapshot.counts.bytes.0),
+    );
+    let job_request = RestoreRequest {
+        snapshot,
+        subpath: request.part.path.map(|path| path.0),
+        target: request.target.to_path(),
+        includes: request.includes,
+        excludes: request.excludes,
+        overwrite: match request.overwrite {
+            Overwrite::Always => restore::Overwrite::Always,
+            Overwrite::IfChanged => restore::Overwrite::IfChanged,
+            Overwrite::Never => restore::Overwrite::Never,
+        },
+        dry_run: request.dry_run,
+    };
+    let source = Arc::new(HostSource::new(node, &owned));
+    let scratch = node.home.root().to_owned();
+    let (worker_source, worker_owned) = (Arc::clone(&source), Arc::clone(&owned));
+    let ended = job::run(node, &cancel, move |flag| {
+        let context = RestoreContext {
+            keys: &keys,
+            catalogue: &worker_owned.catalogue,
+            source: worker_source.as_ref(),
+            scratch: &scratch,
+            params: RestoreParams::default(),
+        };
+        restore::run(&job_request, context, &progress, flag)
+    })
+    .await?;
+    job::name_faults(node, since, out).await;
+    let report = ended.map_err(|error| failure(&error))?;
+    Ok(RestoreSummary {
+        files_restored: report.files_restored,
+        files_unchanged: report.files_unchanged,
+        bytes_restored: report.bytes_restored,
+        bytes_fetched: source.fetched(),
+        errors: report.errors,
+        seconds: clock::seconds_since(started),
+    })
+}
+
+fn failure(error: &RestoreError) -> Failure {
+    match error {
+        RestoreError::Cancelled => crate::perform::interrupted(),
+        RestoreError::NotFound { .. } => Failure::from_error(Exit::Failed, "not_found", error)
+            .with_hint("'nuthatch ls ID' shows what the snapshot has"),
+        RestoreError::Path(_) | RestoreError::Pattern(_) => Failure::from_error(Exit::Usage, "usage", error),
+        RestoreError::Lookup(_) => Failure::from_error(Exit::TryLater, "hosts_away", error)
+            .with_hint("too few hosts answer now: run the command again when more of them are online"),
+        other => Failure::from_error(Exit::Failed, "restore", other),
+    }
+}

@@ -1,0 +1,169 @@
+//! `status`: one screen about this node. Facts are gathered here; what needs a person is said by a pure rule (`attention`).
+
+mod attention;
+
+use std::sync::Arc;
+
+use nuthatch_disk::atomic;
+use nuthatch_disk::catalogue::SnapshotSummary;
+use nuthatch_format::{ByteCount, NodeId, Timestamp};
+use nuthatch_wire::membership::Roster;
+
+use super::kit::{self, KitState};
+use super::{blocking, catalogue_failure, hosts};
+use crate::api::{Failure, StatusAnswer, rfc3339};
+use crate::clock;
+use crate::node::{Node, Owned};
+use crate::protection::{self, SnapshotProtection};
+use crate::setup::disk_failure;
+use attention::{AwayHost, BackupFacts, Facts, SeenFault};
+
+/// Shows how things stand.
+pub(crate) async fn run(node: &Arc<Node>) -> Result<StatusAnswer, Failure> {
+    let node = Arc::clone(node);
+    blocking(move || gather(&node)).await
+}
+
+/// What the archive says of itself.
+#[derive(Debug, Default)]
+struct OwnFacts {
+    newest: Option<(SnapshotSummary, SnapshotProtection)>,
+    hosts: Vec<NodeId>,
+    last_proof: Option<Timestamp>,
+    staged: ByteCount,
+    kit: Option<KitState>,
+}
+
+fn gather(node: &Node) -> Result<StatusAnswer, Failure> {
+    let owned = node.owned();
+    let own = match &owned {
+        Some(owned) => own_facts(node, owned)?,
+        None => OwnFacts::default(),
+    };
+    let online = node.pulse.online();
+    let vault = node.vault_facts().map_err(|error| disk_failure(&error))?;
+    let hosted = vault
+        .used
+        .values()
+        .fold(ByteCount::ZERO, |sum, bytes| sum.saturating_add(*bytes));
+    let facts = facts(node, &own, hosted)?;
+    let safety = own.newest.as_ref().map(|(_, safety)| safety);
+    Ok(StatusAnswer {
+        peer_id: nuthatch_transport::peer_id_text(node.identity.node),
+        name: node.identity.name.clone(),
+        archive_id: owned.as_ref().map(|owned| owned.archive.to_string()),
+        last_backup: own.newest.as_ref().map(|(snapshot, _)| rfc3339(snapshot.time)),
+        protection: safety.map(|safety| safety.protection),
+        survives_losses: safety.map_or(0, |safety| safety.survives),
+        hosts: own.hosts.len() as u32,
+        hosts_online: own.hosts.iter().filter(|host| online.contains_key(host)).count() as u32,
+        staged_bytes: own.staged.0,
+        hosted_bytes: hosted.0,
+        quota_bytes: vault.quota.0,
+        last_proof: own.last_proof.map(rfc3339),
+        attention: attention::attention(&facts),
+    })
+}
+
+fn own_facts(node: &Node, owned: &Owned) -> Result<OwnFacts, Failure> {
+    let failed = |error: &nuthatch_disk::IndexError| catalogue_failure(error);
+    let snapshots = owned.catalogue.snapshots().map_err(|error| failed(&error))?;
+    let device = owned.device.id();
+    // Backups of this machine; those of the archive's other devices have a screen of their own there.
+    let newest = snapshots
+        .into_iter()
+        .filter(|snapshot| snapshot.device == device)
+        .max_by_key(|snapshot| snapshot.time);
+    let newest = match newest {
+        Some(snapshot) => {
+            let safety = protection::of_snapshot(node, owned, &snapshot)?;
+            Some((snapshot, safety))
+        }
+        None => None,
+    };
+    let hosts: Vec<NodeId> = hosts::hosts_of(node, owned)
+        .map_err(|error| failed(&error))?
+        .into_iter()
+        .collect();
+    let mut last_proof = None;
+    for host in &hosts {
+        last_proof = last_proof.max(hosts::last_proof(owned, host).map_err(|error| failed(&error))?);
+    }
+    let staged = owned
+        .staging
+        .list()
+        .iter()
+        .fold(ByteCount::ZERO, |sum, pack| sum.saturating_add(pack.len));
+    Ok(OwnFacts {
+        newest,
+        hosts,
+        last_proof,
+        staged,
+        kit: Some(kit::state(node, owned)?),
+    })
+}
+
+fn facts(node: &Node, own: &OwnFacts, hosted: ByteCount) -> Result<Facts, Failure> {
+    let now = clock::now();
+    let name = |node_id: &NodeId| node.circle.name_of(node_id);
+    let online = node.pulse.online();
+    let me = node.identity.node;
+    let full = node.pulse.full();
+    let away = own
+        .hosts
+        .iter()
+        .filter(|host| !online.contains_key(host))
+        .filter_map(|host| {
+            Some(AwayHost {
+                name: name(host),
+                since: node.pulse.last_seen(host)?,
+            })
+        });
+    let faults = node
+        .events
+        .faults_since(Timestamp(0))
+        .into_iter()
+        .map(|fault| SeenFault {
+            kind: fault.kind,
+            host: fault.node.as_ref().map(name),
+            message: fault.message,
+        });
+    let disk = atomic::disk_space(node.home.root()).map_err(|error| disk_failure(&error))?;
+    let is_member = |roster: &Roster| roster.is_member(&me);
+    Ok(Facts {
+        now,
+        has_archive: own.kit.is_some(),
+        is_circle_member: node.circle.read(is_member),
+        other_members: node
+            .circle
+            .members()
+            .iter()
+            .filter(|member| **member != me)
+            .count(),
+        hosts: own.hosts.len(),
+        backup: own.newest.as_ref().map(|(snapshot, safety)| BackupFacts {
+            at: snapshot.time,
+            protection: safety.protection,
+            survives: safety.survives,
+            target: u32::from(protection::target(node)),
+            waiting_for: safety.waiting_for.iter().map(name).collect(),
+        }),
+        staged: own.staged,
+        full: own
+            .hosts
+            .iter()
+            .filter(|host| full.contains(host))
+            .map(name)
+            .collect(),
+        away: away.collect(),
+        faults: faults.collect(),
+        waiting: node
+            .circle
+            .read(|roster| roster.waiting().count())
+            .unwrap_or_default(),
+        kit: own.kit,
+        disk_free: disk.free,
+        hosted,
+        quota: node.config().quota.unwrap_or_default(),
+    })
+}

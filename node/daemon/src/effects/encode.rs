@@ -1,0 +1,147 @@
+//! Giving a pack a label: its shards named, the label signed and journalled.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nuthatch_disk::catalogue::{self, PackRecord};
+use nuthatch_engine::boundary::{EncodeOutcome, Input, PackNumber};
+use nuthatch_erasure::Scheme;
+use nuthatch_format::journal::Entry;
+use nuthatch_format::label::SignedLabel;
+use nuthatch_format::pack::read_header;
+use nuthatch_format::stripe::PackFacts;
+use nuthatch_format::{ArchiveId, ByteCount, PackId};
+
+use crate::clock;
+use crate::node::{Node, Owned};
+use crate::source::HostSource;
+use crate::stripes::StripeFile;
+
+/// How long a label waits for others to share its segment.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Encodes a pack that is staged, or that hosts give back. Whatever fails here is tried again later.
+pub(super) async fn encode(
+    node: &Arc<Node>,
+    archive: ArchiveId,
+    pack: PackNumber,
+    scheme: Scheme,
+) -> EncodeOutcome {
+    match try_encode(node, archive, pack, scheme).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            tracing::warn!("pack number {} could not be encoded: {error}", pack.0);
+            EncodeOutcome::Failed
+        }
+    }
+}
+
+async fn try_encode(
+    node: &Arc<Node>,
+    archive: ArchiveId,
+    pack: PackNumber,
+    scheme: Scheme,
+) -> Result<EncodeOutcome, String> {
+    let owned = node
+        .owned()
+        .filter(|owned| owned.archive == archive)
+        .ok_or("no such archive here")?;
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let number = catalogue::PackNumber(pack.0);
+    let record = owned
+        .catalogue
+        .pack(number)
+        .map_err(|error| text(&error))?
+        .ok_or("no such pack")?;
+    if !owned.staging.contains(&record.id) {
+        fetch(node, &owned, &record).await?;
+    }
+    let worker = Arc::clone(&owned);
+    let (label, shard_len) = blocking(move || label(&worker, &record, scheme)).await?;
+    let id = label.id();
+    let journal = Arc::clone(&owned.journal);
+    let entry = Entry::StripeAdded {
+        label: label.bytes().to_vec(),
+    };
+    blocking(move || journal.add(entry).map_err(|error| error.to_string())).await?;
+    tokio::time::sleep(GATHER).await;
+    let journal = Arc::clone(&owned.journal);
+    let position = blocking(move || journal.flush().map_err(|error| error.to_string())).await?;
+    node.engine
+        .tell(Input::JournalGrew {
+            archive,
+            journal: position,
+        })
+        .await;
+    Ok(EncodeOutcome::Labelled {
+        label: id,
+        shard_len: ByteCount(shard_len),
+        journal: position,
+    })
+}
+
+/// Names the shards of a staged pack, after checking that it is the pack, and signs the label.
+fn label(owned: &Owned, record: &PackRecord, scheme: Scheme) -> Result<(SignedLabel, u64), String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let file = owned
+        .staging
+        .open_pack(&record.id)
+        .map_err(|error| text(&error))?;
+    if hash(&file).map_err(|error| text(&error))? != record.id {
+        // A damaged staged copy is worse than none: without it the pack is made or fetched again.
+        owned.staging.remove(&record.id).map_err(|error| text(&error))?;
+        return Err(format!(
+            "the staged copy of pack {} is damaged",
+            record.id.short()
+        ));
+    }
+    let stripe = StripeFile::new(&file, record.len.0, scheme);
+    let shards = stripe.encode().map_err(|error| text(&error))?;
+    let header = read_header(&record.header).map_err(|error| text(&error))?;
+    let facts = PackFacts {
+        archive: owned.archive,
+        pack: record.id,
+        header,
+        pack_len: record.len.0,
+    };
+    let nonce = clock::entropy().map_err(|error| text(&error))?;
+    Ok((
+        facts.label(scheme, shards, nonce, &owned.device),
+        stripe.shard_len(),
+    ))
+}
+
+fn hash(file: &File) -> std::io::Result<PackId> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file)?;
+    Ok(PackId::from_bytes(*hasher.finalize().as_bytes()))
+}
+
+/// Gets a pack back from its hosts, into staging.
+async fn fetch(node: &Arc<Node>, owned: &Arc<Owned>, record: &PackRecord) -> Result<(), String> {
+    let source = HostSource::new(node, owned);
+    let wanted = record.clone();
+    let bytes = source
+        .fetch_pack(&wanted)
+        .await
+        .map_err(|error| error.to_string())?;
+    let (staging, id) = (Arc::clone(&owned.staging), record.id);
+    blocking(move || {
+        if PackId::from_bytes(*blake3::hash(&bytes).as_bytes()) != id {
+            return Err("hosts gave back another pack".to_owned());
+        }
+        staging
+            .put_pack_bytes(&id, &bytes)
+            .map_err(|error| error.to_string())
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| error.to_string())?
+}

@@ -1,0 +1,121 @@
+//! What the engine says about its doings, as events that people read and as state that jobs wait for.
+
+use nuthatch_engine::boundary::{Event, PackNumber, PathClass};
+use nuthatch_format::NodeId;
+
+use crate::clock;
+use crate::events::FaultKind;
+use crate::node::Node;
+
+/// Passes one event on.
+pub(super) fn report(node: &Node, event: Event) {
+    let name = |id: &NodeId| node.circle.name_of(id);
+    match event {
+        Event::Arrived { node: peer, class } => {
+            node.pulse.connected(peer, class, clock::now());
+            let path = match class {
+                PathClass::Lan => "on the local network",
+                PathClass::Direct => "directly",
+                PathClass::Relayed => "through a relay",
+            };
+            node.events.say(
+                "online",
+                Some(peer),
+                format!("{} is online, reached {path}", name(&peer)),
+            );
+            node.pulse.stir();
+        }
+        Event::Departed { node: peer } => {
+            node.pulse.disconnected(&peer, clock::now());
+            node.links.forget(&peer);
+            node.events
+                .say("away", Some(peer), format!("{} is away", name(&peer)));
+            node.pulse.nudge();
+        }
+        Event::Leased {
+            node: peer,
+            bytes,
+            until,
+        } => {
+            node.pulse.leased(peer, bytes, until);
+            node.pulse.set_full(peer, false);
+            let size = crate::config::size_text(bytes);
+            node.events.say(
+                "leased",
+                Some(peer),
+                format!("{} keeps up to {size} for this archive", name(&peer)),
+            );
+            node.pulse.stir();
+        }
+        Event::LeaseRefused { node: peer, reason } => {
+            node.events.say(
+                "lease_refused",
+                Some(peer),
+                format!("{} gives no space: {reason:?}", name(&peer)),
+            );
+            node.pulse.nudge();
+        }
+        Event::HostFull { node: peer } => {
+            node.pulse.set_full(peer, true);
+            node.events.say(
+                "host_full",
+                Some(peer),
+                format!("{} takes no more: its space is full", name(&peer)),
+            );
+            node.pulse.nudge();
+        }
+        Event::OfferRefused { node: peer, reason } => {
+            node.events.say(
+                "refused",
+                Some(peer),
+                format!("{} refused a shard: {reason:?}", name(&peer)),
+            );
+        }
+        Event::Shaped { scheme, again, .. } => {
+            let word = if again { "spread again" } else { "spread" };
+            tracing::debug!("a pack is {word} as {}+{} shards", scheme.data(), scheme.parity());
+        }
+        Event::StripeComplete { pack, .. } => complete(node, pack),
+        Event::PackUnreadable { pack } => {
+            let message = format!(
+                "pack number {} can't be read here now; it is tried again later",
+                pack.0
+            );
+            node.events.fault(FaultKind::OwnDisk, None, message);
+        }
+        Event::ShardsLost {
+            node: peer,
+            lost_count,
+        } => {
+            let message = format!(
+                "{} no longer has {lost_count} shards that it had signed for",
+                name(&peer)
+            );
+            node.events.fault(FaultKind::WrongShard, Some(peer), message);
+            node.pulse.stir();
+        }
+        Event::Quiet { incomplete_count } => node.pulse.quiet(incomplete_count),
+    }
+}
+
+/// Every shard of a pack's stripe is held: its staged copy may go.
+fn complete(node: &Node, pack: PackNumber) {
+    let Some(owned) = node.owned() else { return };
+    let number = nuthatch_disk::catalogue::PackNumber(pack.0);
+    let removed = match owned.catalogue.pack(number) {
+        Ok(Some(record)) => owned
+            .staging
+            .remove(&record.id)
+            .map_err(|error| error.to_string()),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = removed {
+        node.events.fault(
+            FaultKind::OwnDisk,
+            None,
+            format!("a staged pack can't be removed: {error}"),
+        );
+    }
+    node.pulse.nudge();
+}

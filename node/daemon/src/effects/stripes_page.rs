@@ -1,0 +1,120 @@
+//! Reading pages of the catalogue for the engine.
+
+use std::sync::Arc;
+
+use nuthatch_disk::IndexError;
+use nuthatch_disk::catalogue::{self, PackFacts};
+use nuthatch_engine::boundary::{
+    Input, JournalPosition, PackKind, PackNumber, Stripe, StripeFacts, StripeQuery,
+};
+use nuthatch_engine::durability;
+use nuthatch_format::ArchiveId;
+
+use crate::events::FaultKind;
+use crate::node::{Node, Owned};
+
+/// Packs looked at for one page of weak ones.
+const SCAN: usize = 512;
+
+/// One page, as the input that answers `ReadStripes`. A catalogue that can't be read answers an empty last page.
+pub(super) async fn read(
+    node: &Arc<Node>,
+    archive: ArchiveId,
+    query: StripeQuery,
+    after: Option<PackNumber>,
+    limit: usize,
+) -> Input {
+    let reader = Arc::clone(node);
+    let read = tokio::task::spawn_blocking(move || match reader.owned() {
+        Some(owned) if owned.archive == archive => {
+            page(&owned, query, after, limit).map_err(|error| error.to_string())
+        }
+        _ => Ok((Vec::new(), None)),
+    });
+    let (page, next) = match read.await {
+        Ok(Ok(page)) => page,
+        Ok(Err(error)) => {
+            node.events.fault(
+                FaultKind::OwnDisk,
+                None,
+                format!("the catalogue can't be read: {error}"),
+            );
+            (Vec::new(), None)
+        }
+        Err(_) => (Vec::new(), None),
+    };
+    Input::Stripes {
+        archive,
+        query,
+        page,
+        next,
+    }
+}
+
+type Page = (Vec<StripeFacts>, Option<PackNumber>);
+
+fn page(
+    owned: &Owned,
+    query: StripeQuery,
+    after: Option<PackNumber>,
+    limit: usize,
+) -> Result<Page, IndexError> {
+    let mut page = Vec::new();
+    let mut at = after.map(|number| catalogue::PackNumber(number.0));
+    loop {
+        let packs = match query {
+            StripeQuery::Pending => owned.catalogue.pending_page(at, SCAN)?,
+            StripeQuery::Weak { .. } => owned.catalogue.packs_page(at, SCAN)?,
+        };
+        let is_last = packs.len() < SCAN;
+        for facts in packs {
+            at = Some(facts.number);
+            if is_wanted(owned, query, &facts) {
+                page.push(as_engine(owned, &facts));
+                if page.len() >= limit {
+                    return Ok((page, at.map(|number| PackNumber(number.0))));
+                }
+            }
+        }
+        if is_last {
+            return Ok((page, None));
+        }
+    }
+}
+
+fn is_wanted(owned: &Owned, query: StripeQuery, facts: &PackFacts) -> bool {
+    match query {
+        StripeQuery::Pending => owned.staging.contains(&facts.id),
+        StripeQuery::Weak { hosts, target } => facts
+            .stripes
+            .last()
+            .is_some_and(|stripe| durability::is_weak(stripe.scheme, hosts, target)),
+    }
+}
+
+fn as_engine(owned: &Owned, facts: &PackFacts) -> StripeFacts {
+    let stripe = facts.stripes.last().map(|stripe| Stripe {
+        label: stripe.label,
+        scheme: stripe.scheme,
+        shard_len: stripe.shard_len,
+        // Of other devices' lines nothing is waited for: their segments came from hosts.
+        journal: match owned.journal.head() {
+            Some(head) if head.line == stripe.line => owned.journal.position_of_sequence(stripe.sequence),
+            _ => JournalPosition(0),
+        },
+        holders: stripe
+            .holders
+            .iter()
+            .map(|holder| (holder.index, holder.node))
+            .collect(),
+    });
+    StripeFacts {
+        pack: PackNumber(facts.number.0),
+        kind: match facts.kind {
+            nuthatch_format::pack::PackKind::Data => PackKind::Data,
+            nuthatch_format::pack::PackKind::Meta => PackKind::Meta,
+        },
+        pack_len: facts.len,
+        stripe,
+    }
+}

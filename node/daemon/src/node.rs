@@ -1,0 +1,115 @@
+//! One running node: what it is made of, how it starts and how it ends. The parts are in files of their own; this one owns the
+//! assembly and decides nothing.
+
+mod start;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nuthatch_disk::catalogue::Catalogue;
+use nuthatch_disk::file_cache::FileCache;
+use nuthatch_disk::home::Home;
+use nuthatch_disk::segment_store::SegmentStore;
+use nuthatch_disk::staging::Staging;
+use nuthatch_disk::vault::Vault;
+use nuthatch_format::ArchiveId;
+use nuthatch_format::keys::{DeviceKeys, WriterKeys};
+use nuthatch_format::statement::SignedStatement;
+use nuthatch_transport::Transport;
+use nuthatch_wire::challenge::Challenges;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::archives::Statements;
+use crate::circle::Circle;
+use crate::config::Config;
+use crate::driver::DriverInputs;
+use crate::events::Events;
+use crate::hosting::Hosting;
+use crate::identity::Identity;
+use crate::journal::JournalWriter;
+use crate::links::Links;
+use crate::outboards::Outboards;
+use crate::pulse::Pulse;
+
+pub use start::NodeOptions;
+
+/// How long tasks have to end; the network takes up to 4 s after them at most, and all of it stays near 5 s.
+const SHUTDOWN_TASKS_MAX: Duration = Duration::from_secs(1);
+
+/// A running node. Shared by all its tasks; every part locks inside.
+#[derive(Debug)]
+pub struct Node {
+    pub(crate) home: Home,
+    pub(crate) config: RwLock<Config>,
+    pub(crate) identity: Identity,
+    /// Who belongs to the circle, and where they are.
+    pub(crate) circle: Circle,
+    /// Nonces that strangers are to sign.
+    pub(crate) challenges: Mutex<Challenges>,
+    /// What we keep for others.
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) outboards: Outboards,
+    /// Journals and statements of every archive that we own or host: on disk, and the statements in memory too.
+    pub(crate) segments: Arc<SegmentStore>,
+    pub(crate) statements: Statements,
+    /// Questions of others that wait for the engine's verdict.
+    pub(crate) hosting: Hosting,
+    /// The archive of this node, when it has one.
+    pub(crate) owned: RwLock<Option<Arc<Owned>>>,
+    pub(crate) transport: Transport,
+    pub(crate) links: Links,
+    /// Memory for shards on their way, in KiB.
+    pub(crate) shipping: Arc<Semaphore>,
+    /// Tells the engine.
+    pub(crate) engine: DriverInputs,
+    /// What the engine last said about its work, for those who wait for it.
+    pub(crate) pulse: Pulse,
+    pub(crate) events: Events,
+    /// Every task of the node; `shutdown` waits for them.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when the node ends.
+    pub(crate) stop: CancellationToken,
+}
+
+/// The archive that this node owns: keys to write, and everything local about it.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    pub(crate) archive: ArchiveId,
+    pub(crate) writer: WriterKeys,
+    pub(crate) device: Arc<DeviceKeys>,
+    /// The statement that makes this node a device of the archive.
+    pub(crate) certificate: SignedStatement,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) file_cache: Arc<FileCache>,
+    pub(crate) staging: Arc<Staging>,
+    /// Appends to this device's line; the only one that does.
+    pub(crate) journal: Arc<JournalWriter>,
+}
+
+impl Node {
+    /// The archive of this node, when it has one.
+    pub(crate) fn owned(&self) -> Option<Arc<Owned>> {
+        self.owned.read().clone()
+    }
+
+    /// The settings.
+    pub(crate) fn config(&self) -> Config {
+        self.config.read().clone()
+    }
+
+    /// Ends the node: no new work, tasks are cancelled, connections closed. Takes at most 5 s.
+    pub async fn shutdown(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(SHUTDOWN_TASKS_MAX, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::debug!("{} tasks did not end in time", self.tasks.len());
+        }
+        self.transport.clone().shutdown().await;
+    }
+}

@@ -1,0 +1,207 @@
+//! Starting a node: the home is opened, stores are opened and what a crash left is taken up, then the network, then the loop.
+
+mod network;
+mod owned;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nuthatch_disk::home::Home;
+use nuthatch_disk::records::Records;
+use nuthatch_disk::segment_store::SegmentStore;
+use nuthatch_disk::vault::Vault;
+use nuthatch_engine::Engine;
+use nuthatch_engine::boundary::Input;
+use nuthatch_engine::record::Record;
+use nuthatch_engine::rules::Rules;
+use parking_lot::{Mutex, RwLock};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Node;
+use crate::api::{Exit, Failure, Ready};
+use crate::archives::Statements;
+use crate::circle::Circle;
+use crate::config::Config;
+use crate::driver::{self, DriverInputs};
+use crate::effects::{self, NodePerformer};
+use crate::events::Events;
+use crate::gate::NodeGate;
+use crate::hosting::Hosting;
+use crate::identity::Identity;
+use crate::links::Links;
+use crate::outboards::Outboards;
+use crate::pulse::Pulse;
+use crate::setup;
+
+/// How a node is run, beside the settings in its home.
+#[derive(Debug, Clone, Default)]
+pub struct NodeOptions {
+    /// Where to listen instead of what the settings say.
+    pub listen: Vec<String>,
+    /// Listen nowhere: for a command that runs a node for its own length.
+    pub brief: bool,
+}
+
+impl Node {
+    /// Starts the node of a home. It runs until [`Node::shutdown`].
+    pub async fn start(home: &Path, options: NodeOptions) -> Result<Arc<Self>, Failure> {
+        let path = home.to_owned();
+        let opened = tokio::task::spawn_blocking(move || Stores::open(&path))
+            .await
+            .map_err(|error| Failure::new(Exit::Failed, "start", error.to_string()))??;
+        let (transport, events) = network::start(&opened, &options)?;
+        let (engine_inputs, inputs) = DriverInputs::new();
+        let mut engine = Engine::new(
+            opened.identity.node,
+            Rules::default(),
+            u64::from_le_bytes(setup::fresh()?),
+        );
+        let pulse = Pulse::new();
+        let records = load_records(&opened.records)?;
+        remember(&pulse, &records);
+        engine.replay(records);
+        let node = Arc::new(Self {
+            home: opened.home,
+            config: RwLock::new(opened.config),
+            identity: opened.identity,
+            circle: opened.circle,
+            challenges: Mutex::default(),
+            vault: opened.vault,
+            outboards: Outboards::default(),
+            segments: opened.segments,
+            statements: opened.statements,
+            hosting: Hosting::default(),
+            owned: RwLock::new(None),
+            links: Links::new(transport.clone()),
+            shipping: effects::shipping(),
+            transport,
+            engine: engine_inputs,
+            pulse,
+            events: Events::new(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        });
+        let performer = Arc::new(NodePerformer(Arc::downgrade(&node)));
+        node.tasks.spawn(driver::run(
+            engine,
+            inputs,
+            opened.records,
+            performer,
+            node.stop.clone(),
+        ));
+        node.vault_changed();
+        node.open_archive().await?;
+        node.members_changed();
+        node.tasks
+            .spawn(network::listen(Arc::downgrade(&node), events, node.stop.clone()));
+        node.publish_addresses().await;
+        Ok(node)
+    }
+
+    /// Opens the archive whose keys are in the home, if there is one that is not open yet, and tells the engine.
+    pub(crate) async fn open_archive(self: &Arc<Self>) -> Result<(), Failure> {
+        if self.owned().is_some() {
+            return Ok(());
+        }
+        let opener = Arc::clone(self);
+        let opened = tokio::task::spawn_blocking(move || owned::open(&opener))
+            .await
+            .map_err(|error| Failure::new(Exit::Failed, "start", error.to_string()))??;
+        let Some(owned) = opened else { return Ok(()) };
+        let input = Input::ArchiveOpened {
+            archive: owned.archive,
+            survive: self.config().survive,
+            journal: owned.journal.position(),
+        };
+        *self.owned.write() = Some(Arc::new(owned));
+        self.engine.tell(input).await;
+        Ok(())
+    }
+
+    /// This node's id as other programs write it.
+    pub fn peer_id(&self) -> String {
+        nuthatch_transport::peer_id_text(self.identity.node)
+    }
+
+    /// Who this node is and where it listens: addresses end in `/p2p/ID`, loopback last.
+    pub async fn ready(&self) -> Ready {
+        let peer_id = self.peer_id();
+        let listening = self.transport.listen_addresses().await;
+        Ready {
+            addresses: listening
+                .into_iter()
+                .map(|address| format!("{address}/p2p/{peer_id}"))
+                .collect(),
+            peer_id,
+        }
+    }
+}
+
+/// Everything of a home, before there is a network.
+struct Stores {
+    home: Home,
+    config: Config,
+    identity: Identity,
+    records: Arc<Records>,
+    vault: Arc<Vault>,
+    segments: Arc<SegmentStore>,
+    statements: Statements,
+    circle: Circle,
+}
+
+impl Stores {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: &dyn std::error::Error| {
+            Failure::from_error(Exit::Failed, "own_disk", error)
+                .with_hint("look at the disk that holds this home; nothing was changed")
+        };
+        let home = setup::open_home(path)?;
+        let config = setup::load_config(home.root())?;
+        let identity = setup::load_identity(&home, &config)?;
+        let (records, _) = Records::open(&home.records_path()).map_err(|error| failed(&error))?;
+        let vault = Vault::open(&home.vault_dir()).map_err(|error| failed(&error))?;
+        let segments = SegmentStore::open(&home.segments_dir()).map_err(|error| failed(&error))?;
+        let statements = Statements::open(&segments).map_err(|error| failed(&error))?;
+        let circle =
+            Circle::open(home.root(), Arc::new(NodeGate::default())).map_err(|error| failed(&error))?;
+        Ok(Self {
+            home,
+            config,
+            identity,
+            records: Arc::new(records),
+            vault: Arc::new(vault),
+            segments: Arc::new(segments),
+            statements,
+            circle,
+        })
+    }
+}
+
+fn load_records(records: &Records) -> Result<Vec<Record>, Failure> {
+    let rows = records
+        .load()
+        .map_err(|error| Failure::from_error(Exit::Failed, "own_disk", &error))?;
+    let decode = |(_, value): (Vec<u8>, Vec<u8>)| match Record::from_bytes(&value) {
+        Ok(record) => Some(record),
+        Err(error) => {
+            // Records are a cache: what is left out is learned again.
+            tracing::warn!("a record is left out: {error}");
+            None
+        }
+    };
+    Ok(rows.into_iter().filter_map(decode).collect())
+}
+
+/// What screens and jobs want to know of earlier runs.
+fn remember(pulse: &Pulse, records: &[Record]) {
+    for record in records {
+        match record {
+            Record::Seen { node, at } => pulse.remember(*node, *at),
+            Record::Held {
+                node, bytes, until, ..
+            } => pulse.leased(*node, *bytes, *until),
+            Record::Granted { .. } => {}
+        }
+    }
+}

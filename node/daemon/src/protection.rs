@@ -1,0 +1,136 @@
+//! How safe a snapshot is now: facts from the catalogue, the engine's word on them. Every screen shows this word.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nuthatch_disk::catalogue::{PackFacts, SnapshotSummary};
+use nuthatch_engine::boundary::Domain;
+use nuthatch_engine::durability::{self, Safety, SnapshotSafety};
+use nuthatch_format::{NodeId, Timestamp};
+
+use crate::api::{self, Exit, Failure};
+use crate::node::{Node, Owned};
+
+/// Packs read at a time.
+const PAGE: usize = 512;
+
+/// How safe a snapshot is, and who has to do with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SnapshotProtection {
+    pub(crate) protection: api::Protection,
+    /// Losses of hosts that it survives now.
+    pub(crate) survives: u32,
+    /// Hosts that hold something of it.
+    pub(crate) hosts: u32,
+    /// Members that are away and could make it safer.
+    pub(crate) waiting_for: Vec<NodeId>,
+}
+
+/// The losses that are to be survived, with the hosts that there are.
+pub(crate) fn target(node: &Node) -> u8 {
+    durability::target_for(node.pulse.leases().len(), node.config().survive)
+}
+
+/// How safe a snapshot is. Evidence counts when it is newer than the commit.
+pub(crate) fn of_snapshot(
+    node: &Node,
+    owned: &Owned,
+    snapshot: &SnapshotSummary,
+) -> Result<SnapshotProtection, Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::from_error(Exit::Failed, "catalogue", error);
+    let mut facts = Facts {
+        since: snapshot.time,
+        own: node.identity.node,
+        holders: BTreeSet::new(),
+    };
+    let journal: BTreeSet<NodeId> = owned
+        .catalogue
+        .journal_hosts(&snapshot.line)
+        .map_err(|error| failed(&error))?
+        .into_iter()
+        .filter(|host| host.sequence >= snapshot.sequence && host.node != facts.own)
+        .map(|host| host.node)
+        .collect();
+    let mut safety = SnapshotSafety::new(target(node), journal.iter().copied().map(Domain));
+    let needed = owned
+        .catalogue
+        .packs_needed(&snapshot.id)
+        .map_err(|error| failed(&error))?;
+    let mut after = None;
+    let mut is_complete = true;
+    loop {
+        let page = owned
+            .catalogue
+            .packs_in(&needed, after, PAGE)
+            .map_err(|error| failed(&error))?;
+        is_complete &= page.unknown_count == 0;
+        for number in page.packs {
+            match owned
+                .catalogue
+                .pack_facts(number)
+                .map_err(|error| failed(&error))?
+            {
+                Some(pack) => facts.add(&mut safety, &pack),
+                None => is_complete = false,
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let safety = if is_complete {
+        safety.finish()
+    } else {
+        Safety::Staged
+    };
+    Ok(SnapshotProtection {
+        protection: match safety {
+            Safety::Staged => api::Protection::Staged,
+            Safety::Recoverable { .. } => api::Protection::Recoverable,
+            Safety::Protected { .. } => api::Protection::Protected,
+        },
+        survives: safety.survives().map_or(0, u32::from),
+        hosts: facts.holders.union(&journal).count() as u32,
+        waiting_for: waiting_for(node, safety),
+    })
+}
+
+struct Facts {
+    since: Timestamp,
+    own: NodeId,
+    holders: BTreeSet<NodeId>,
+}
+
+impl Facts {
+    fn add(&mut self, safety: &mut SnapshotSafety, pack: &PackFacts) {
+        let mut stripes = Vec::new();
+        for stripe in &pack.stripes {
+            let mut holders = Vec::new();
+            for holder in &stripe.holders {
+                if holder.node == self.own {
+                    continue;
+                }
+                self.holders.insert(holder.node);
+                if holder.evidence_at >= self.since {
+                    holders.push((holder.index, Domain(holder.node)));
+                }
+            }
+            stripes.push((stripe.scheme, holders));
+        }
+        safety.add_pack(stripes);
+    }
+}
+
+/// Hosts with a lease, or members that may give one, that are away while something is missing.
+fn waiting_for(node: &Node, safety: Safety) -> Vec<NodeId> {
+    if matches!(safety, Safety::Protected { .. }) {
+        return Vec::new();
+    }
+    let online: BTreeMap<_, _> = node.pulse.online();
+    let own = node.identity.node;
+    node.circle
+        .members()
+        .into_iter()
+        .filter(|member| *member != own && !online.contains_key(member))
+        .collect()
+}

@@ -1,0 +1,105 @@
+//! The host's side of bulk streams: taking shards and segments, giving ranges and segments.
+//!
+//! A shard is verified range by range while it arrives, synced, and only then signed for. A stream carries one operation after another;
+//! anything out of turn ends it.
+
+mod get;
+mod put_segments;
+mod put_shard;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nuthatch_format::Span;
+use nuthatch_transport::{BulkError, BulkStream};
+use nuthatch_wire::bulk::{Busy, Frame, Refusal};
+
+use crate::links::IDLE_TIMEOUT;
+use crate::node::Node;
+
+/// How long a stream may rest between two operations.
+const NEXT_OPERATION: Duration = Duration::from_mins(5);
+
+/// When to try again, where nothing better is known.
+const RETRY: Span = Span::from_secs(2);
+
+const _: () = assert!(
+    NEXT_OPERATION.as_secs() > 2 * IDLE_TIMEOUT.as_secs(),
+    "the opener gives up first"
+);
+
+/// Why a stream is given up.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ServeError {
+    /// The stream broke.
+    #[error(transparent)]
+    Stream(#[from] BulkError),
+    /// The other side ended the stream inside an operation.
+    #[error("the stream ended inside an operation")]
+    Ended,
+    /// The other side said something that has no place there.
+    #[error("'{0}' came out of turn")]
+    OutOfTurn(&'static str),
+    /// More payload than there was credit for, or too much credit.
+    #[error(transparent)]
+    Credit(#[from] nuthatch_wire::bulk::CreditError),
+    /// This node's own key or disk.
+    #[error("this node can't go on: {0}")]
+    Own(String),
+}
+
+/// Serves a stream until it ends.
+pub(crate) async fn serve(node: Arc<Node>, mut stream: BulkStream) {
+    let peer = stream.node();
+    loop {
+        let opening = match stream.recv_within(NEXT_OPERATION).await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::debug!("bulk stream of {peer:?} ended: {error}");
+                return;
+            }
+        };
+        let ended = match opening {
+            Frame::PutShard(put) => put_shard::serve(&node, &mut stream, put).await,
+            Frame::GetRange(get) => get::serve_range(&node, &mut stream, get).await,
+            Frame::PutSegments(put) => put_segments::serve(&node, &mut stream, put.archive).await,
+            Frame::GetSegments(get) => get::serve_segments(&node, &mut stream, get).await,
+            // Said by an opener that gave up just when the operation ended.
+            Frame::Cancel => stream.send(&Frame::Finish).await.map_err(ServeError::from),
+            // Given for payload whose operation had ended meanwhile.
+            Frame::Credit(_) => Ok(()),
+            other => Err(ServeError::OutOfTurn(other.name())),
+        };
+        if let Err(error) = ended {
+            tracing::debug!("bulk stream of {peer:?} given up: {error}");
+            return;
+        }
+    }
+}
+
+async fn refuse(stream: &mut BulkStream, refusal: Refusal) -> Result<(), ServeError> {
+    Ok(stream.send(&Frame::Refused(refusal)).await?)
+}
+
+async fn busy(stream: &mut BulkStream, retry_after: Span) -> Result<(), ServeError> {
+    Ok(stream.send(&Frame::Busy(Busy { retry_after })).await?)
+}
+
+async fn next(stream: &mut BulkStream) -> Result<Frame, ServeError> {
+    stream.recv().await?.ok_or(ServeError::Ended)
+}
+
+/// The engine's reason as the protocol says it.
+fn refusal(reason: nuthatch_engine::boundary::OfferRefusal) -> Refusal {
+    use nuthatch_engine::boundary::OfferRefusal;
+    match reason {
+        OfferRefusal::NoLease => Refusal::NoLease,
+        OfferRefusal::Full => Refusal::Full,
+        OfferRefusal::NotBelieved => Refusal::NotBelieved,
+        OfferRefusal::StripeAlreadyHere => Refusal::StripeAlreadyHere,
+        OfferRefusal::NotAllowed => Refusal::NotAllowed,
+        OfferRefusal::Damaged => Refusal::Damaged,
+        OfferRefusal::Version => Refusal::Version,
+    }
+}

@@ -1,0 +1,305 @@
+//! Answers to control questions: what a member, or a claimant for its own archive, may ask and put.
+//!
+//! Where the asker may not know, the answer is the same whether or not the thing is here.
+
+use std::sync::Arc;
+
+use nuthatch_engine::boundary;
+use nuthatch_format::codec::{self, DecodeReason};
+use nuthatch_format::statement::SignedStatement;
+use nuthatch_format::{ArchiveId, NodeId};
+use nuthatch_wire::attest::{Attestation, Nonce};
+use nuthatch_wire::bounded::{List, Opaque};
+use nuthatch_wire::inventory::{
+    HOLDINGS_PER_PAGE_MAX, Holding, InventoryBuilder, InventoryPage, InventoryPageRequest, InventoryReply,
+    InventoryRequest, InventoryRoot,
+};
+use nuthatch_wire::lease::{Lease, LeaseAnswer, LeaseRefusal, LeaseRequest};
+use nuthatch_wire::message::{
+    ErrorCode, Hello, LINES_MAX, Reply, Request, RosterItem, StatementsPage, page_of,
+};
+use nuthatch_wire::receipt::SegmentReceipt;
+
+use super::rights;
+use crate::clock;
+use crate::node::Node;
+
+/// Answers one question. What it reads or writes on the disk keeps the calling thread for a moment, so it must be one that may block.
+pub(crate) async fn answer(node: Arc<Node>, asker: NodeId, message: Vec<u8>) -> Vec<u8> {
+    let reply = match codec::decode::<Request>(&message) {
+        Ok(request) => match reply(&node, asker, request).await {
+            Ok(reply) => reply,
+            Err(code) => Reply::Refused(code),
+        },
+        Err(error) if matches!(error.reason, DecodeReason::Version { .. }) => {
+            Reply::Refused(ErrorCode::Version)
+        }
+        Err(_) => Reply::Refused(ErrorCode::Malformed),
+    };
+    codec::encode(&reply)
+}
+
+async fn reply(node: &Arc<Node>, asker: NodeId, request: Request) -> Result<Reply, ErrorCode> {
+    let is_member = node.circle.gate().is_member(&asker);
+    let members_only = || {
+        if is_member {
+            Ok(())
+        } else {
+            Err(ErrorCode::NotAllowed)
+        }
+    };
+    match request {
+        Request::Hello(hello) => {
+            members_only()?;
+            take_hello(node, &hello);
+            Ok(Reply::Hello(node.hello()))
+        }
+        Request::Roster(wanted) => {
+            members_only()?;
+            let page = node
+                .circle
+                .read(|roster| (roster.circle() == wanted.circle).then(|| roster.page(wanted.after)));
+            page.flatten().map(Reply::Roster).ok_or(ErrorCode::NotAllowed)
+        }
+        Request::PutRoster(items) => {
+            members_only()?;
+            node.take_roster(items.into_vec())
+                .map_err(|_| ErrorCode::Failed)?;
+            Ok(Reply::Done)
+        }
+        Request::Lease(asked) => lease(node, asker, is_member, &asked).await.map(Reply::Lease),
+        Request::Inventory(asked) => blocking(node, move |node| inventory(node, asker, &asked))
+            .await
+            .map(Reply::Inventory),
+        Request::InventoryPage(asked) => blocking(node, move |node| inventory_page(node, asker, &asked))
+            .await
+            .map(Reply::InventoryPage),
+        Request::JournalHeads(archive) => blocking(node, move |node| journal_heads(node, asker, archive))
+            .await
+            .map(Reply::JournalHeads),
+        Request::Statements(asked) => {
+            readable(node, &asked.archive, asker)?;
+            let set = node
+                .known_statements(&asked.archive)
+                .ok_or(ErrorCode::NotAllowed)?;
+            Ok(Reply::Statements(statements_page(&set, asked.after)))
+        }
+        Request::PutStatements(put) => {
+            // Whoever brings them: each is signed by the archive. They are kept where the archive is known.
+            node.known_statements(&put.archive).ok_or(ErrorCode::NotAllowed)?;
+            for bytes in &put.statements {
+                if let Ok(statement) = SignedStatement::parse(bytes)
+                    && statement.archive() == put.archive
+                {
+                    node.take_statement(&statement);
+                }
+            }
+            Ok(Reply::Done)
+        }
+        Request::Introductions(archive) => {
+            readable(node, &archive, asker)?;
+            Ok(Reply::Introductions(node.introductions(&archive)))
+        }
+        Request::StripeLabels(asked) => {
+            readable(node, &asked.archive, asker)?;
+            let labels = asked.labels.iter().filter_map(|id| {
+                let label = node.vault.label(&asked.archive, id).ok()??;
+                Opaque::new(label.bytes().to_vec()).ok()
+            });
+            Ok(Reply::Labels(page_of(labels, |label| label.len() + 5)))
+        }
+    }
+}
+
+/// Whether the asker may read what is kept of an archive.
+fn readable(node: &Node, archive: &ArchiveId, asker: NodeId) -> Result<(), ErrorCode> {
+    let statements = node.known_statements(archive).ok_or(ErrorCode::NotAllowed)?;
+    if rights::may_read(&statements, &asker) {
+        Ok(())
+    } else {
+        Err(ErrorCode::NotAllowed)
+    }
+}
+
+fn take_hello(node: &Arc<Node>, hello: &Hello) {
+    if let Some(certificate) = hello
+        .certificate
+        .as_ref()
+        .and_then(|bytes| Opaque::new(bytes.to_vec()).ok())
+    {
+        // A member's own certificate may make other nodes of its archive members.
+        if let Err(error) = node.take_roster(vec![RosterItem::Statement(certificate)]) {
+            tracing::debug!("a certificate was not kept: {error}");
+        }
+    }
+}
+
+async fn lease(
+    node: &Arc<Node>,
+    asker: NodeId,
+    is_member: bool,
+    asked: &LeaseRequest,
+) -> Result<LeaseAnswer, ErrorCode> {
+    let refused = |reason| Ok(LeaseAnswer::Refused(reason));
+    let Ok(statement) = SignedStatement::parse(&asked.certificate) else {
+        return refused(LeaseRefusal::NotCertified);
+    };
+    if !rights::certifies(&statement, &asked.archive, &asker) {
+        return refused(LeaseRefusal::NotCertified);
+    }
+    if node
+        .known_statements(&asked.archive)
+        .is_some_and(|set| !rights::may_read(&with(set, &statement), &asker))
+    {
+        return refused(LeaseRefusal::NotCertified);
+    }
+    let question = boundary::LeaseAsked {
+        from: asker,
+        archive: asked.archive,
+        bytes: asked.bytes,
+        member: is_member,
+    };
+    match node.hosting.ask_lease(&node.engine, question).await {
+        Ok(boundary::LeaseAnswer::Granted { bytes, until }) => {
+            // With the lease the archive is one that is hosted here, and its certificates are kept.
+            node.begin_hosting(&asked.archive, &statement)
+                .map_err(|_| ErrorCode::Failed)?;
+            let now = clock::now();
+            let lease = Lease {
+                archive: asked.archive,
+                host: node.identity.node,
+                bytes,
+                granted_at: now,
+                until,
+            };
+            Attestation::sign(&lease, &node.identity.key)
+                .map(LeaseAnswer::Granted)
+                .map_err(|_| ErrorCode::Failed)
+        }
+        Ok(boundary::LeaseAnswer::Refused(reason)) => refused(match reason {
+            boundary::LeaseRefusal::NotHosting => LeaseRefusal::NotHosting,
+            boundary::LeaseRefusal::NotMember => LeaseRefusal::NotMember,
+            boundary::LeaseRefusal::Full | boundary::LeaseRefusal::TooManyArchives => LeaseRefusal::Full,
+        }),
+        Ok(boundary::LeaseAnswer::Failed) | Err(_) => {
+            Err(ErrorCode::Busy(nuthatch_format::Span::from_secs(2)))
+        }
+    }
+}
+
+/// The set with one more statement; one that does not hold changes nothing.
+fn with(
+    mut set: nuthatch_format::statement::StatementSet,
+    statement: &SignedStatement,
+) -> nuthatch_format::statement::StatementSet {
+    if let Err(error) = set.insert(statement.clone()) {
+        tracing::debug!("a statement is left out: {error}");
+    }
+    set
+}
+
+fn inventory(node: &Node, asker: NodeId, asked: &InventoryRequest) -> Result<InventoryReply, ErrorCode> {
+    readable(node, &asked.archive, asker)?;
+    let mut builder = InventoryBuilder::new();
+    node.each_holding(&asked.archive, |holding| builder.push(holding).is_ok())
+        .map_err(|_| ErrorCode::Failed)?;
+    let digests = builder.finish();
+    let usage = node.vault.usage(&asked.archive);
+    let Nonce(nonce) = asked.nonce;
+    let root = InventoryRoot {
+        archive: asked.archive,
+        host: node.identity.node,
+        nonce: Nonce(nonce),
+        root: digests.table().root(),
+        count: digests.count(),
+        bytes: usage.bytes,
+        at: clock::now(),
+    };
+    let root = Attestation::sign(&root, &node.identity.key).map_err(|_| ErrorCode::Failed)?;
+    Ok(InventoryReply {
+        root,
+        table: digests.table(),
+    })
+}
+
+fn inventory_page(
+    node: &Node,
+    asker: NodeId,
+    asked: &InventoryPageRequest,
+) -> Result<InventoryPage, ErrorCode> {
+    readable(node, &asked.archive, asker)?;
+    let after = asked.after.map(|holding| (holding.label, holding.index));
+    let page = node
+        .vault
+        .holdings(&asked.archive, asked.prefix, after, HOLDINGS_PER_PAGE_MAX)
+        .map_err(|_| ErrorCode::Failed)?;
+    let complete = page.len() < HOLDINGS_PER_PAGE_MAX;
+    let holdings = page.into_iter().map(|held| Holding {
+        label: held.label,
+        index: held.index,
+    });
+    Ok(InventoryPage {
+        holdings: List::first_of(holdings),
+        complete,
+    })
+}
+
+fn journal_heads(
+    node: &Node,
+    asker: NodeId,
+    archive: ArchiveId,
+) -> Result<List<Attestation<SegmentReceipt>, LINES_MAX>, ErrorCode> {
+    readable(node, &archive, asker)?;
+    let mut receipts = Vec::new();
+    for line in node.segments.lines(&archive) {
+        let last = node
+            .segments
+            .segments_at(&archive, &line.head.line, line.head.sequence)
+            .map_err(|_| ErrorCode::Failed)?;
+        // Of two in the last place the one that the line goes on from comes first, and both are shown.
+        for stored in last
+            .iter()
+            .filter(|stored| stored.head.segment == line.head.segment)
+            .chain(
+                last.iter()
+                    .filter(|stored| stored.head.segment != line.head.segment),
+            )
+        {
+            receipts.push(
+                node.sign_segment_receipt(archive, &stored.head)
+                    .map_err(|_| ErrorCode::Failed)?,
+            );
+        }
+    }
+    Ok(List::first_of(receipts))
+}
+
+fn statements_page(
+    set: &nuthatch_format::statement::StatementSet,
+    after: Option<nuthatch_format::StatementId>,
+) -> StatementsPage {
+    let rest = || {
+        set.all()
+            .filter(move |statement| after.is_none_or(|after| statement.id() > after))
+    };
+    let bytes = rest().filter_map(|statement| Opaque::new(statement.bytes().to_vec()).ok());
+    let statements: List<_, { nuthatch_wire::message::STATEMENTS_PER_PAGE_MAX }> =
+        page_of(bytes, |statement| statement.len() + 5);
+    let count = statements.len();
+    let next = (rest().count() > count)
+        .then(|| rest().nth(count.saturating_sub(1)).map(SignedStatement::id))
+        .flatten();
+    StatementsPage { statements, next }
+}
+
+/// Answers from a thread that may wait for the disk.
+async fn blocking<T: Send + 'static>(
+    node: &Arc<Node>,
+    work: impl FnOnce(&Node) -> Result<T, ErrorCode> + Send + 'static,
+) -> Result<T, ErrorCode> {
+    let node = Arc::clone(node);
+    match tokio::task::spawn_blocking(move || work(&node)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(ErrorCode::Failed),
+    }
+}

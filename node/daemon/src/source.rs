@@ -1,0 +1,395 @@
+//! Where restores and repairs get packs: staging first, then the hosts that hold shards, decoded only when data shards are missing.
+//!
+//! Which host is asked is `nuthatch_engine::sources`' choice; every byte is verified against the label before it leaves this file; a host that
+//! fails is named and another one asked.
+
+mod decode;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::StreamExt as _;
+use nuthatch_disk::catalogue::{PackFacts, PackRecord};
+use nuthatch_engine::sources::{self, SourceHost, SourcePlan, Speed};
+use nuthatch_erasure::ShardIndex;
+use nuthatch_format::label::SignedLabel;
+use nuthatch_format::{ByteCount, LabelId, NodeId, PackId, Span, slice};
+use nuthatch_jobs::{Distrust, PackSource, SourceError};
+use nuthatch_wire::bulk::Refusal;
+use parking_lot::Mutex;
+
+use crate::clock;
+use crate::events::FaultKind;
+use crate::fetch::{self, FetchError, WantedRange};
+use crate::node::{Node, Owned};
+
+/// Ranges of one pack that are fetched at a time.
+const FETCHES_MAX: usize = 8;
+
+/// Packs of which it is remembered who gave them.
+const GIVERS_MAX: usize = 256;
+
+/// How often one host is asked again after it said that it is busy.
+const BUSY_RETRIES_MAX: u32 = 20;
+
+/// Plans that are tried for one reading: each failure takes a source away, so this ends.
+const PLANS_MAX: usize = 64;
+
+/// A shard at a host that failed.
+type Failed = BTreeSet<(LabelId, ShardIndex, NodeId)>;
+
+/// Packs from hosts, for one job.
+#[derive(Debug)]
+pub(crate) struct HostSource {
+    node: Arc<Node>,
+    owned: Arc<Owned>,
+    runtime: tokio::runtime::Handle,
+    speeds: Mutex<BTreeMap<NodeId, SourceHost>>,
+    failed: Mutex<Failed>,
+    /// Who gave the bytes of a pack last, by stripe, so that bytes that do not open can be laid to somebody.
+    givers: Mutex<BTreeMap<PackId, Vec<NodeId>>>,
+    fetched: AtomicU64,
+    shards: AtomicU64,
+}
+
+impl HostSource {
+    /// A source for one job. Must be made inside the runtime.
+    pub(crate) fn new(node: &Arc<Node>, owned: &Arc<Owned>) -> Self {
+        Self {
+            node: Arc::clone(node),
+            owned: Arc::clone(owned),
+            runtime: tokio::runtime::Handle::current(),
+            speeds: Mutex::default(),
+            failed: Mutex::default(),
+            givers: Mutex::default(),
+            fetched: AtomicU64::new(0),
+            shards: AtomicU64::new(0),
+        }
+    }
+
+    /// Bytes that came from hosts.
+    pub(crate) fn fetched(&self) -> u64 {
+        self.fetched.load(Ordering::Relaxed)
+    }
+
+    /// Readings of shards that hosts answered (count).
+    pub(crate) fn shards(&self) -> u64 {
+        self.shards.load(Ordering::Relaxed)
+    }
+
+    /// A whole pack from its hosts.
+    pub(crate) async fn fetch_pack(&self, pack: &PackRecord) -> Result<Vec<u8>, SourceError> {
+        let mut parts = self.fetch(pack, std::slice::from_ref(&(0..pack.len.0))).await?;
+        parts.pop().ok_or(SourceError::Lost { pack: pack.id })
+    }
+
+    fn read_staged(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Option<Vec<Vec<u8>>> {
+        if !self.owned.staging.contains(&pack.id) {
+            return None;
+        }
+        let read = |range: &Range<u64>| {
+            self.owned
+                .staging
+                .read_range(&pack.id, range.start, range.end - range.start)
+                .ok()
+        };
+        ranges.iter().map(read).collect()
+    }
+
+    async fn fetch(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>, SourceError> {
+        let facts = self
+            .owned
+            .catalogue
+            .pack_facts(pack.number)
+            .ok()
+            .flatten()
+            .ok_or(SourceError::Lost { pack: pack.id })?;
+        for _ in 0..PLANS_MAX {
+            let Some((label, plan)) = self.plan(&facts, ranges) else {
+                return Err(self.too_few(&facts));
+            };
+            if let Ok(parts) = self.follow(&label, &plan, ranges).await {
+                let mut givers = self.givers.lock();
+                if givers.len() >= GIVERS_MAX {
+                    givers.clear();
+                }
+                givers.insert(pack.id, plan_hosts(&plan));
+                return Ok(parts);
+            }
+        }
+        Err(self.too_few(&facts))
+    }
+
+    /// The newest stripe that can give the ranges now, and from whom.
+    fn plan(&self, facts: &PackFacts, ranges: &[Range<u64>]) -> Option<(SignedLabel, SourcePlan)> {
+        let hosts = self.hosts();
+        for stripe in facts.stripes.iter().rev() {
+            let record = self.owned.catalogue.stripe(&stripe.label).ok().flatten()?;
+            let Ok(label) = record.signed_label() else {
+                continue;
+            };
+            let wanted: BTreeSet<ShardIndex> = shard_ranges(&label, ranges)
+                .into_iter()
+                .flatten()
+                .map(|(index, _)| index)
+                .collect();
+            let holders: Vec<_> = stripe
+                .holders
+                .iter()
+                .map(|holder| (holder.index, holder.node))
+                .collect();
+            let failed: BTreeSet<_> = self
+                .failed
+                .lock()
+                .iter()
+                .filter(|(failed, _, _)| *failed == stripe.label)
+                .map(|(_, index, node)| (*index, *node))
+                .collect();
+            let len = ByteCount(
+                ranges.iter().map(|range| range.end - range.start).sum::<u64>() / wanted.len().max(1) as u64,
+            );
+            match sources::choose(stripe.scheme, &wanted, &holders, &failed, (&hosts, len)) {
+                SourcePlan::TooFew { .. } => {}
+                plan => return Some((label, plan)),
+            }
+        }
+        None
+    }
+
+    /// Hosts that can be asked now, with how fast they were.
+    fn hosts(&self) -> BTreeMap<NodeId, SourceHost> {
+        let mut known = self.speeds.lock();
+        self.node
+            .pulse
+            .online()
+            .into_keys()
+            .map(|node| {
+                let host = known.entry(node).or_insert(SourceHost {
+                    speed: Speed::default(),
+                    waiting_count: 0,
+                });
+                (node, *host)
+            })
+            .collect()
+    }
+
+    /// Whether those that are away would do.
+    fn too_few(&self, facts: &PackFacts) -> SourceError {
+        let failed = self.failed.lock();
+        let enough = facts.stripes.iter().any(|stripe| {
+            let there: BTreeSet<ShardIndex> = stripe
+                .holders
+                .iter()
+                .filter(|holder| !failed.contains(&(stripe.label, holder.index, holder.node)))
+                .map(|holder| holder.index)
+                .collect();
+            there.len() >= usize::from(stripe.scheme.data())
+        });
+        if enough {
+            SourceError::Away { pack: facts.id }
+        } else {
+            SourceError::Lost { pack: facts.id }
+        }
+    }
+
+    async fn follow(
+        &self,
+        label: &SignedLabel,
+        plan: &SourcePlan,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Vec<u8>>, Broken> {
+        let wanted = shard_ranges(label, ranges);
+        match plan {
+            SourcePlan::Direct(hosts) => {
+                let mut orders = BTreeSet::new();
+                for (index, range) in wanted.iter().flatten() {
+                    orders.insert((index.0, range.start, range.end, *hosts.get(index).ok_or(Broken)?));
+                }
+                let got = self.fetch_all(label, orders).await?;
+                Ok(
+                    decode::assemble(label, ranges, |index, range| decode::cut(&got, index, range))
+                        .ok_or(Broken)?,
+                )
+            }
+            SourcePlan::Decode(hosts) => {
+                // The same bytes of every chosen shard, wide enough for all that is wanted.
+                let wide = decode::merge(wanted.iter().flatten().map(|(_, range)| range.clone()));
+                let mut orders = BTreeSet::new();
+                for (index, host) in hosts {
+                    orders.extend(wide.iter().map(|range| (index.0, range.start, range.end, *host)));
+                }
+                let got = self.fetch_all(label, orders).await?;
+                let scheme = label.label().scheme;
+                tokio::task::block_in_place(|| {
+                    decode::assemble(label, ranges, |index, range| {
+                        decode::rebuild(scheme, &got, &wide, index, range)
+                    })
+                })
+                .ok_or(Broken)
+            }
+            SourcePlan::TooFew { .. } => Err(Broken),
+        }
+    }
+
+    /// Fetches ranges of shards, several at a time; the first failure ends it, noted so that the next plan avoids it.
+    async fn fetch_all(
+        &self,
+        label: &SignedLabel,
+        orders: BTreeSet<(u8, u64, u64, NodeId)>,
+    ) -> Result<decode::Fetched, Broken> {
+        let mut running =
+            futures::stream::iter(orders.into_iter().map(|(index, start, end, host)| async move {
+                let bytes = self.fetch_one(label, ShardIndex(index), start..end, host).await;
+                (ShardIndex(index), start, bytes)
+            }))
+            .buffer_unordered(FETCHES_MAX);
+        let mut got = decode::Fetched::new();
+        while let Some((index, start, bytes)) = running.next().await {
+            got.insert((index.0, start), bytes?);
+        }
+        Ok(got)
+    }
+
+    async fn fetch_one(
+        &self,
+        label: &SignedLabel,
+        index: ShardIndex,
+        range: Range<u64>,
+        host: NodeId,
+    ) -> Result<Vec<u8>, Broken> {
+        let wanted = WantedRange {
+            label: label.label(),
+            label_id: label.id(),
+            index,
+            range,
+        };
+        let len = ByteCount(wanted.range.end - wanted.range.start);
+        for _ in 0..BUSY_RETRIES_MAX {
+            let started = clock::instant();
+            match fetch::get_range(&self.node.links, host, &wanted).await {
+                Ok(bytes) => {
+                    let took = Span((clock::seconds_since(started) * 1000.0) as u64);
+                    let mut speeds = self.speeds.lock();
+                    if let Some(known) = speeds.get_mut(&host) {
+                        known.speed.observe(Span::ZERO, took, len);
+                    }
+                    drop(speeds);
+                    self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    self.shards.fetch_add(1, Ordering::Relaxed);
+                    return Ok(bytes);
+                }
+                Err(FetchError::Busy(retry_after)) => {
+                    tokio::time::sleep(std::time::Duration::from_millis(retry_after.0.min(5_000))).await;
+                }
+                Err(error) => {
+                    self.fail(label, index, host, &error);
+                    return Err(Broken);
+                }
+            }
+        }
+        self.fail(label, index, host, &FetchError::Ended);
+        Err(Broken)
+    }
+
+    /// Notes a failure, and lays it to the host where it is the host's.
+    fn fail(&self, label: &SignedLabel, index: ShardIndex, host: NodeId, error: &FetchError) {
+        self.failed.lock().insert((label.id(), index, host));
+        if let Some(known) = self.speeds.lock().get_mut(&host) {
+            known.speed.observe_failure();
+        }
+        let (kind, what) = match error {
+            FetchError::Wrong(_) => (FaultKind::WrongBytes, "sent wrong bytes of a shard"),
+            FetchError::Refused(Refusal::Damaged) => {
+                (FaultKind::WrongBytes, "says that its copy of a shard is damaged")
+            }
+            FetchError::Truncated { .. } => (FaultKind::Truncated, "sent less of a shard than it signed for"),
+            FetchError::OtherRange | FetchError::OutOfTurn(_) => (
+                FaultKind::WrongShard,
+                "answered with something else than the shard asked for",
+            ),
+            FetchError::Refused(Refusal::NotFound) => {
+                (FaultKind::WrongShard, "no longer has a shard that it signed for")
+            }
+            FetchError::Open(_)
+            | FetchError::Stream(_)
+            | FetchError::Ended
+            | FetchError::Busy(_)
+            | FetchError::Refused(_) => (FaultKind::Silent, "does not give a shard that it signed for"),
+        };
+        tracing::debug!("{host:?} failed on shard {index} of {:?}: {error}", label.id());
+        let message = format!(
+            "{} {what}; another host is asked",
+            self.node.circle.name_of(&host)
+        );
+        self.node.events.fault(kind, Some(host), message);
+    }
+}
+
+/// A plan did not lead to the bytes; why is noted.
+#[derive(Debug, Clone, Copy)]
+struct Broken;
+
+fn plan_hosts(plan: &SourcePlan) -> Vec<NodeId> {
+    match plan {
+        SourcePlan::Direct(hosts) | SourcePlan::Decode(hosts) => hosts.values().copied().collect(),
+        SourcePlan::TooFew { .. } => Vec::new(),
+    }
+}
+
+/// For each range of a pack, the ranges of data shards that it lies in, widened to groups.
+fn shard_ranges(label: &SignedLabel, ranges: &[Range<u64>]) -> Vec<Vec<(ShardIndex, Range<u64>)>> {
+    let label = label.label();
+    ranges
+        .iter()
+        .map(|range| {
+            let len = range.end - range.start;
+            nuthatch_erasure::geometry::shard_ranges(label.scheme, label.pack_len, range.start, len)
+                .into_iter()
+                .map(|part| {
+                    (
+                        part.index,
+                        slice::widen(label.shard_len, &(part.offset..part.offset + part.len)),
+                    )
+                })
+                .collect()
+        })
+        .collect()
+}
+
+impl PackSource for HostSource {
+    fn read(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>, SourceError> {
+        if self.node.stop.is_cancelled() {
+            return Err(SourceError::Cancelled);
+        }
+        if let Some(parts) = self.read_staged(pack, ranges) {
+            return Ok(parts);
+        }
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.node.stop.cancelled() => Err(SourceError::Cancelled),
+                parts = self.fetch(pack, ranges) => parts,
+            }
+        })
+    }
+
+    fn shard_len(&self, pack: &PackRecord) -> Option<u64> {
+        let stripes = self.owned.catalogue.stripes_of(&pack.id).ok()?;
+        stripes.last().map(|stripe| stripe.shard_len.0)
+    }
+
+    fn distrust(&self, pack: &PackRecord, _range: &Range<u64>) -> Distrust {
+        // Verified against the label, the bytes are the ones that the device labelled: no other host has others.
+        let giver = self
+            .givers
+            .lock()
+            .get(&pack.id)
+            .and_then(|hosts| hosts.first().copied());
+        Distrust {
+            host: giver,
+            has_other: false,
+        }
+    }
+}

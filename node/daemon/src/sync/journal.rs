@@ -1,0 +1,398 @@
+//! Journals and statements, both ways: what a host has and we lack is fetched, verified and applied; what it lacks is sent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nuthatch_engine::boundary::{Input, SegmentsOutcome};
+use nuthatch_format::journal::{LineHead, SignedSegment};
+use nuthatch_format::statement::SignedStatement;
+use nuthatch_format::{ArchiveId, LineId, NodeId, Timestamp};
+use nuthatch_wire::bounded::{List, Opaque};
+use nuthatch_wire::message::{PutStatements, Request, StatementsRequest};
+use nuthatch_wire::receipt::SegmentReceipt;
+
+use crate::ask::{AskError, ask_for};
+use crate::clock;
+use crate::effects::reason;
+use crate::events::FaultKind;
+use crate::fetch;
+use crate::node::{Node, Owned};
+use crate::send::{self, Put};
+
+/// Pages of statements that are taken from a host at a time: as many as a set may have.
+const STATEMENT_PAGES_MAX: usize = 64;
+
+/// Segments read at a time while sending.
+const SEND_PAGE: usize = 16;
+
+/// What a host has shown of an archive's journal.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct JournalShown {
+    /// The newest segment of each line, as the host signed for it; two of one line after a fork.
+    pub(crate) heads: Vec<SegmentReceipt>,
+    /// Segments that were new here (count).
+    pub(crate) fetched_count: u64,
+}
+
+/// Brings both to the same state; the host has signed for every own segment when this answers `Sent`.
+pub(crate) async fn journal(node: &Arc<Node>, archive: ArchiveId, host: NodeId) -> SegmentsOutcome {
+    let Some(owned) = node.owned().filter(|owned| owned.archive == archive) else {
+        return SegmentsOutcome::Failed;
+    };
+    if let Err(error) = statements(node, archive, host).await {
+        return ask_outcome(&error);
+    }
+    let shown = match pull(node, archive, host).await {
+        Ok(shown) => shown,
+        Err(error) => {
+            tracing::debug!("the journal of {host:?} was not read: {error}");
+            return SegmentsOutcome::Failed;
+        }
+    };
+    if shown.fetched_count > 0 {
+        adopt(node, &owned, host).await;
+    }
+    name_old_journal(node, &owned, host, &shown);
+    let position = owned.journal.position();
+    match push(node, &owned, host, &shown).await {
+        Ok(Put::Held(())) => {
+            node.pulse.nudge();
+            SegmentsOutcome::Sent(position)
+        }
+        Ok(Put::Busy(retry_after)) => SegmentsOutcome::Busy { retry_after },
+        Ok(Put::Refused(refusal)) => SegmentsOutcome::Refused(reason(refusal)),
+        Err(error) => {
+            tracing::debug!("the journal was not sent to {host:?}: {error}");
+            SegmentsOutcome::Failed
+        }
+    }
+}
+
+fn ask_outcome(error: &AskError) -> SegmentsOutcome {
+    tracing::debug!("statements were not exchanged: {error}");
+    match error.retry_after() {
+        Some(retry_after) => SegmentsOutcome::Busy { retry_after },
+        None => SegmentsOutcome::Failed,
+    }
+}
+
+/// Statements both ways. They are few: each side takes what it lacks.
+pub(crate) async fn statements(node: &Arc<Node>, archive: ArchiveId, host: NodeId) -> Result<(), AskError> {
+    let mut after = None;
+    let mut theirs = std::collections::BTreeSet::new();
+    for _ in 0..STATEMENT_PAGES_MAX {
+        let page = ask_for!(
+            &node.transport,
+            host,
+            Request::Statements(StatementsRequest { archive, after }),
+            Statements
+        )?;
+        for bytes in &page.statements {
+            if let Ok(statement) = SignedStatement::parse(bytes)
+                && statement.archive() == archive
+            {
+                theirs.insert(statement.id());
+                node.take_statement(&statement);
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let Some(own) = node.known_statements(&archive) else {
+        return Ok(());
+    };
+    let lacking: Vec<_> = own
+        .all()
+        .filter(|statement| !theirs.contains(&statement.id()))
+        .filter_map(|statement| Opaque::new(statement.bytes().to_vec()).ok())
+        .collect();
+    let mut rest = lacking.into_iter().peekable();
+    while rest.peek().is_some() {
+        let statements: List<_, { nuthatch_wire::message::STATEMENTS_PER_PAGE_MAX }> =
+            nuthatch_wire::message::page_of(&mut rest, |statement: &Opaque<_>| statement.len() + 5);
+        ask_for_done(
+            node,
+            host,
+            Request::PutStatements(PutStatements { archive, statements }),
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn ask_for_done(node: &Node, host: NodeId, request: Request) -> Result<(), AskError> {
+    match crate::ask::ask(&node.transport, host, &request).await? {
+        nuthatch_wire::message::Reply::Done => Ok(()),
+        _ => Err(AskError::OtherAnswer),
+    }
+}
+
+/// Why a host's journal could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PullError {
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error(transparent)]
+    Fetch(#[from] fetch::FetchError),
+    #[error("a receipt of the host does not hold")]
+    Receipt,
+}
+
+/// Fetches every segment that a host has and this node lacks. Segments that do not hold are left out, and the host is named.
+pub(crate) async fn pull(
+    node: &Arc<Node>,
+    archive: ArchiveId,
+    host: NodeId,
+) -> Result<JournalShown, PullError> {
+    let receipts = ask_for!(
+        &node.transport,
+        host,
+        Request::JournalHeads(archive),
+        JournalHeads
+    )?;
+    let mut shown = JournalShown::default();
+    for receipt in &receipts {
+        let receipt = receipt.open().map_err(|_| PullError::Receipt)?;
+        if receipt.host != host || receipt.archive != archive {
+            return Err(PullError::Receipt);
+        }
+        shown.heads.push(receipt);
+    }
+    for head in shown.heads.clone() {
+        let stored = node
+            .segments
+            .segments_at(&archive, &head.line, head.sequence)
+            .unwrap_or_default();
+        if stored.iter().any(|stored| stored.head.segment == head.segment) {
+            continue;
+        }
+        let ours = line_head(node, &archive, &head.line);
+        // Behind our end: only what is new. Beside it: from the beginning, since nobody says where the branches part.
+        let from = match ours {
+            Some(ours) if ours.sequence < head.sequence => ours.sequence + 1,
+            Some(_) | None => 0,
+        };
+        let fetched = fetch_line(node, archive, host, head.line, from).await?;
+        shown.fetched_count += fetched.kept_count;
+        if fetched.parted {
+            // What came does not follow ours: the branches part before our end.
+            shown.fetched_count += fetch_line(node, archive, host, head.line, 0).await?.kept_count;
+        }
+    }
+    Ok(shown)
+}
+
+struct Fetched {
+    kept_count: u64,
+    /// A segment did not go on where ours end.
+    parted: bool,
+}
+
+async fn fetch_line(
+    node: &Arc<Node>,
+    archive: ArchiveId,
+    host: NodeId,
+    line: LineId,
+    from: u64,
+) -> Result<Fetched, PullError> {
+    let mut fetched = Fetched {
+        kept_count: 0,
+        parted: false,
+    };
+    let mut fault = None;
+    fetch::get_segments(&node.links, host, archive, line, from, |bytes| {
+        let Ok(segment) = SignedSegment::parse(bytes) else {
+            fault = Some("a segment that is none".to_owned());
+            return false;
+        };
+        if segment.public().archive != archive || segment.public().line != line {
+            fault = Some("a segment of another line".to_owned());
+            return false;
+        }
+        if segment.public().sequence == from && from > 0 {
+            let ours = line_head(node, &archive, &line).map(|head| head.segment);
+            fetched.parted = segment.public().previous != ours;
+        }
+        let kept = tokio::task::block_in_place(|| node.keep_segment(&segment, host));
+        match kept {
+            Ok(is_new) => fetched.kept_count += u64::from(is_new),
+            Err(error) => {
+                fault = Some(format!("a segment that can't be kept: {error}"));
+                return false;
+            }
+        }
+        true
+    })
+    .await?;
+    if let Some(what) = fault {
+        let message = format!("{} sent {what}", node.circle.name_of(&host));
+        node.events.fault(FaultKind::WrongBytes, Some(host), message);
+    }
+    Ok(fetched)
+}
+
+fn line_head(node: &Node, archive: &ArchiveId, line: &LineId) -> Option<LineHead> {
+    node.segments
+        .lines(archive)
+        .into_iter()
+        .find(|summary| summary.head.line == *line)
+        .map(|summary| summary.head)
+}
+
+/// Applies what was fetched. When it belongs to our own line, somebody else writes as this device: the line is given up.
+async fn adopt(node: &Arc<Node>, owned: &Arc<Owned>, host: NodeId) {
+    let own = owned.journal.head();
+    let shown_own = own.and_then(|own| line_head(node, &owned.archive, &own.line).map(|head| (own, head)));
+    let forked = node
+        .segments
+        .lines(&owned.archive)
+        .iter()
+        .any(|line| Some(line.head.line) == own.map(|own| own.line) && line.fork_count > 0);
+    let is_ahead = shown_own.is_some_and(|(own, head)| head.segment != own.segment);
+    if forked || is_ahead {
+        owned.journal.begin_new_line();
+        let message = "this device exists twice, or its home was set back: another copy of it has written to the archive; both journals are kept, and this one goes on in a new line";
+        node.events.fault(FaultKind::TwoLines, Some(host), message);
+    }
+    let journal = Arc::clone(&owned.journal);
+    match tokio::task::spawn_blocking(move || journal.apply_missing()).await {
+        Ok(Ok(_)) => {
+            node.engine
+                .tell(Input::WorkChanged {
+                    archive: owned.archive,
+                })
+                .await;
+            node.pulse.nudge();
+        }
+        Ok(Err(error)) => {
+            node.events.fault(
+                FaultKind::OwnDisk,
+                None,
+                format!("the catalogue can't be written: {error}"),
+            );
+        }
+        Err(error) => tracing::warn!("applying segments ended early: {error}"),
+    }
+}
+
+/// A host that shows less than it signed for is named.
+fn name_old_journal(node: &Node, owned: &Owned, host: NodeId, shown: &JournalShown) {
+    let best: BTreeMap<LineId, u64> = shown.heads.iter().fold(BTreeMap::new(), |mut best, head| {
+        let sequence = best.entry(head.line).or_default();
+        *sequence = head.sequence.max(*sequence);
+        best
+    });
+    for line in node.segments.lines(&owned.archive) {
+        let signed = owned.catalogue.journal_hosts(&line.head.line).unwrap_or_default();
+        let Some(signed) = signed.iter().find(|signed| signed.node == host) else {
+            continue;
+        };
+        let shows = best.get(&line.head.line).copied();
+        if shows.is_none_or(|shows| shows < signed.sequence) {
+            let message = format!(
+                "{} shows an older journal than it signed for (place {} instead of {})",
+                node.circle.name_of(&host),
+                shows.map_or("none".to_owned(), |place| place.to_string()),
+                signed.sequence
+            );
+            node.events.fault(FaultKind::OldJournal, Some(host), message);
+            if let Err(error) = owned.catalogue.remove_journal_host(&line.head.line, &host) {
+                tracing::warn!("the catalogue can't be written: {error}");
+            }
+        }
+    }
+}
+
+/// Sends every segment that the host lacks, line by line, and notes what it has signed for.
+async fn push(
+    node: &Arc<Node>,
+    owned: &Arc<Owned>,
+    host: NodeId,
+    shown: &JournalShown,
+) -> Result<Put<()>, send::SendError> {
+    for line in node.segments.lines(&owned.archive) {
+        let theirs: Vec<&SegmentReceipt> = shown
+            .heads
+            .iter()
+            .filter(|head| head.line == line.head.line)
+            .collect();
+        if let Some(same) = theirs.iter().find(|head| head.segment == line.head.segment) {
+            note(owned, line.head.line, host, same.sequence);
+            continue;
+        }
+        let from = match theirs.iter().map(|head| head.sequence).max() {
+            Some(sequence) if line.fork_count == 0 && sequence < line.head.sequence => sequence + 1,
+            Some(_) if line.fork_count > 0 => 0,
+            Some(_) => continue,
+            None => 0,
+        };
+        match send_line(node, owned, host, line.head.line, from).await? {
+            Put::Held(Some(sequence)) => note(owned, line.head.line, host, sequence),
+            Put::Held(None) => {}
+            Put::Busy(retry_after) => return Ok(Put::Busy(retry_after)),
+            Put::Refused(refusal) => return Ok(Put::Refused(refusal)),
+        }
+    }
+    Ok(Put::Held(()))
+}
+
+/// Sends one line from a place on; answers the last place that the host signed for.
+async fn send_line(
+    node: &Arc<Node>,
+    owned: &Arc<Owned>,
+    host: NodeId,
+    line: LineId,
+    from: u64,
+) -> Result<Put<Option<u64>>, send::SendError> {
+    let archive = owned.archive;
+    let mut waiting: std::collections::VecDeque<_> = std::collections::VecDeque::new();
+    let mut from = Some(from);
+    let mut last = None;
+    let sent = send::put_segments(
+        &node.links,
+        host,
+        archive,
+        || {
+            tokio::task::block_in_place(|| {
+                if waiting.is_empty()
+                    && let Some(start) = from
+                {
+                    let page = node
+                        .segments
+                        .segments_from(&archive, &line, start, SEND_PAGE)
+                        .unwrap_or_default();
+                    from = page.last().map(|last| last.head.sequence + 1);
+                    waiting.extend(page);
+                }
+                let stored = waiting.pop_front()?;
+                match node.segments.read(&archive, &stored) {
+                    Ok(segment) => Some(segment.into_bytes()),
+                    Err(error) => {
+                        node.events.fault(
+                            FaultKind::OwnDisk,
+                            None,
+                            format!("the journal can't be read: {error}"),
+                        );
+                        None
+                    }
+                }
+            })
+        },
+        |receipt| last = last.max(Some(receipt.sequence)),
+    )
+    .await?;
+    Ok(match sent {
+        Put::Held(_) => Put::Held(last),
+        Put::Busy(retry_after) => Put::Busy(retry_after),
+        Put::Refused(refusal) => Put::Refused(refusal),
+    })
+}
+
+fn note(owned: &Owned, line: LineId, host: NodeId, sequence: u64) {
+    let at: Timestamp = clock::now();
+    if let Err(error) = owned.catalogue.add_journal_host(&line, &host, sequence, at) {
+        tracing::warn!("a journal receipt was not noted: {error}");
+    }
+}
