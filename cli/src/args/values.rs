@@ -1,0 +1,88 @@
+//! How values are written: sizes, spans of time, parts of snapshots. Pure.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::time::Duration;
+
+use nuthatch_daemon::api::{RawPath, SnapshotPart};
+use nuthatch_daemon::config;
+use nuthatch_format::ByteCount;
+
+/// `20GB`, `20GiB`, `512`.
+pub(crate) fn size(text: &str) -> Result<ByteCount, String> {
+    config::parse_size(text)
+}
+
+/// `10m`, `7d`, `1h 30m`.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| format!("'{text}' is not a span of time such as 10m, 6h or 7d"))
+}
+
+/// A node's name.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    config::check_name(text).map(|()| text.to_owned())
+}
+
+/// `ID`, `latest`, `latest~2`, each with `:PATH` or not.
+pub(crate) fn snapshot_part(text: &OsStr) -> SnapshotPart {
+    let bytes = text.as_bytes();
+    let (id, path) = match bytes.iter().position(|byte| *byte == b':') {
+        Some(at) => (&bytes[..at], Some(RawPath(bytes[at + 1..].to_vec()))),
+        None => (bytes, None),
+    };
+    SnapshotPart {
+        snapshot: String::from_utf8_lossy(id).into_owned(),
+        path: path.filter(|path| !path.0.is_empty()),
+    }
+}
+
+/// Whether a text can name a snapshot; the archive decides whether it does.
+pub(crate) fn check_snapshot(id: &str) -> Result<(), String> {
+    let is_id = !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_latest = id.strip_prefix("latest").is_some_and(|rest| {
+        rest.is_empty()
+            || rest
+                .strip_prefix('~')
+                .is_some_and(|back| back.parse::<u32>().is_ok())
+    });
+    if is_id || is_latest {
+        return Ok(());
+    }
+    Err(format!(
+        "'{}' is not a snapshot: write an id from 'nuthatch snapshots', 'latest' or 'latest~2'",
+        id.escape_debug()
+    ))
+}
+
+/// The parser for a snapshot or a part of one, whose path may be any bytes.
+#[derive(Clone)]
+pub(crate) struct PartParser;
+
+impl clap::builder::TypedValueParser for PartParser {
+    type Value = SnapshotPart;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<SnapshotPart, clap::Error> {
+        let part = snapshot_part(value);
+        check_snapshot(&part.snapshot).map_err(|reason| {
+            command
+                .clone()
+                .error(clap::error::ErrorKind::ValueValidation, reason)
+        })?;
+        Ok(part)
+    }
+}
+
+/// The lines of an exclude file: a glob each; empty lines and those with `#` first are skipped.
+pub(crate) fn exclude_lines(text: &str) -> Vec<String> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
+}

@@ -1,0 +1,207 @@
+//! Hosts that return damage or an old journal, homes that were cloned, and people who may not come in.
+
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::circle::{Circle, PROTECTED};
+use crate::harness::{Home, Node, World, eventually};
+
+/// Words for what a host can do wrong with a shard.
+const FAULTS: [&str; 5] = ["wrong_bytes", "truncated", "wrong_shard", "silent", "missing"];
+
+/// Restarts a host with its home changed in between.
+fn restart(host: (Home, Node), change: impl FnOnce(&Path)) -> (Home, Node) {
+    let (home, node) = host;
+    assert!(node.terminate().success());
+    change(&home.path);
+    let node = home.up();
+    (home, node)
+}
+
+/// All files in the vault that hold shards: the largest there are.
+fn shard_files(home: &Path) -> Vec<PathBuf> {
+    fn walk(path: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.metadata().unwrap().len() >= 16 << 10
+                && path.extension().is_none_or(|end| end != "redb")
+            {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&home.join("vault"), &mut found);
+    assert!(!found.is_empty(), "the host keeps no shard");
+    found.sort();
+    found
+}
+
+/// Every group of bytes is another.
+fn flip(file: &Path) {
+    let open = fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
+    let mut byte = [0];
+    for at in (0..open.metadata().unwrap().len()).step_by(4096) {
+        open.read_exact_at(&mut byte, at).unwrap();
+        open.write_all_at(&[!byte[0]], at).unwrap();
+    }
+}
+
+fn cut_short(file: &Path) {
+    let open = fs::OpenOptions::new().write(true).open(file).unwrap();
+    open.set_len(1000).unwrap();
+}
+
+fn remove(file: &Path) {
+    fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_host_that_lies_about_bytes_is_named_and_the_others_give_everything() {
+    let changes: [fn(&Path); 3] = [flip, cut_short, remove];
+    let world = World::new();
+    let folder = world.folder("folder");
+    let circle = Circle::of(&world, 5, &[]);
+    circle.owner.0.backup(&folder, &PROTECTED).ended(0);
+    let (mut hosts, phrase) = circle.lose_owner();
+    let mut liars = Vec::new();
+    for (at, change) in changes.into_iter().enumerate() {
+        let host = hosts.remove(at);
+        let host = restart(host, |home| {
+            for file in shard_files(home) {
+                change(&file);
+            }
+        });
+        liars.push(host.1.peer_id.clone());
+        hosts.insert(at, host);
+    }
+    let new = world.home("new");
+    new.recover(&phrase, hosts[4].1.address()).ended(0);
+    new.assert_restores(&folder, &world.path("back"));
+    let verified = new.run(["verify", "--read-data"]).ended(13).summary();
+    let damaged = verified["damaged"].as_array().unwrap();
+    for liar in &liars {
+        let named = damaged.iter().any(|damage| {
+            damage["peer_id"] == liar.as_str()
+                && FAULTS.contains(&damage["kind"].as_str().unwrap_or_default())
+        });
+        assert!(named, "{liar} is not named: {verified}");
+    }
+    for honest in &hosts[3..] {
+        assert!(
+            damaged
+                .iter()
+                .all(|damage| damage["peer_id"] != honest.1.peer_id.as_str()),
+            "{verified}"
+        );
+    }
+}
+
+#[test]
+fn a_host_that_shows_an_old_journal_is_named_and_hides_nothing() {
+    let world = World::new();
+    let folder = world.folder("folder");
+    let circle = Circle::of(&world, 2, &[]);
+    let owner = circle.owner.0.clone();
+    owner.backup(&folder, &PROTECTED).ended(0);
+    let mut hosts = circle.hosts;
+    let (home, node) = hosts.remove(0);
+    assert!(node.terminate().success());
+    let old = world.path("old-home");
+    copy(&home.path, &old);
+    let node = home.up();
+    fs::write(folder.join("later"), b"later").unwrap();
+    owner.backup(&folder, &PROTECTED).ended(0);
+    assert!(node.terminate().success());
+    home.delete();
+    copy(&old, &home.path);
+    let back = home.up();
+    circle.owner.1.kill();
+    owner.delete();
+
+    let new = world.home("new");
+    let recovered = new.recover(&circle.phrase, back.address()).ended(0);
+    assert_eq!(recovered.last()["snapshots"], 2, "{recovered:?}");
+    assert!(
+        recovered.stderr.contains(&back.peer_id) || recovered.stderr.contains("host-0"),
+        "{}",
+        recovered.stderr
+    );
+    new.assert_restores(&folder, &world.path("back"));
+}
+
+#[test]
+fn a_cloned_home_loses_nothing_and_is_noticed() {
+    let world = World::new();
+    let folder = world.folder("folder");
+    let circle = Circle::of(&world, 2, &[]);
+    let (owner, node) = circle.owner;
+    owner.backup(&folder, &PROTECTED).ended(0);
+    assert!(node.terminate().success());
+    let clone = world.home("clone");
+    copy(&owner.path, &clone.path);
+
+    fs::write(folder.join("first"), b"first").unwrap();
+    owner.backup(&folder, &PROTECTED).ended(0);
+    fs::write(folder.join("second"), b"second").unwrap();
+    clone.backup(&folder, &PROTECTED).ended(0);
+    let new = world.home("new");
+    let recovered = new.recover(&circle.phrase, circle.hosts[0].1.address()).ended(0);
+    assert_eq!(recovered.last()["snapshots"], 3, "{recovered:?}");
+    new.assert_restores(&folder, &world.path("back"));
+}
+
+#[test]
+fn an_invitation_admits_as_often_as_it_says_and_not_after_its_end() {
+    let world = World::new();
+    let owner = world.home("owner");
+    owner.init(&[]);
+    let _node = owner.up();
+    let once = owner.invite(&[]);
+    world.home("first").join(&once, &[]).ended(0);
+    let second = world.home("second");
+    assert_ne!(second.join(&once, &[]).code, 0, "a used invitation admits nobody");
+    assert!(!second.path.exists(), "a failed join leaves no home");
+
+    let short = owner.invite(&["--expires", "1s"]);
+    eventually("an expired invitation is refused", || {
+        let late = world.home("late");
+        let ran = late.join(&short, &[]);
+        if ran.code == 0 {
+            late.delete();
+        }
+        ran.code != 0
+    });
+    for wrong in ["nuthatch1:zzzz", "", "hello"] {
+        assert_ne!(world.home("wrong").join(wrong, &[]).code, 0);
+    }
+    let members = owner.run(["peers"]).ended(0).last();
+    assert!(!members.as_array().unwrap().is_empty());
+}
+
+#[test]
+fn the_words_of_another_archive_open_nothing_here() {
+    let world = World::new();
+    let folder = world.folder("folder");
+    let circle = Circle::of(&world, 2, &[]);
+    circle.owner.0.backup(&folder, &PROTECTED).ended(0);
+    let stranger = world.home("stranger");
+    let others_phrase = stranger.init(&[]);
+    let new = world.home("new");
+    let refused = new.recover(&others_phrase, circle.hosts[0].1.address());
+    assert!([12, 14, 75].contains(&refused.code), "{refused:?}");
+    assert!(
+        !new.path.exists(),
+        "nothing is left of a recovery that found nothing"
+    );
+}
+
+/// Copies a directory with everything in it.
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
