@@ -2,17 +2,21 @@
 //!
 //! Who is a member is the roster's verdict. Here every part that must know of it is told, in one place.
 
-use std::collections::BTreeMap;
-use std::future::Future;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 use nuthatch_engine::boundary::{Domain, Input, MemberFacts};
-use nuthatch_format::{ByteCount, CircleId, NodeId, Timestamp};
-use nuthatch_wire::attest::{Attestation, Digest};
+use nuthatch_format::statement::{SignedStatement, Statement};
+use nuthatch_format::{ByteCount, CircleId, NodeId, Timestamp, codec};
+use nuthatch_wire::attest::{AttestError, Attestation, Digest};
 use nuthatch_wire::bounded::{List, Opaque};
-use nuthatch_wire::membership::{ADDRESSES_MAX, Address, Changes, Name, NodeAddresses, Roster};
-use nuthatch_wire::message::{Capabilities, Hello, Request, RosterItem};
+use nuthatch_wire::membership::{
+    ADDRESSES_MAX, Address, CIRCLE_MEMBERS_MAX, Changes, Name, NodeAddresses, Roster,
+};
+use nuthatch_wire::message::{Capabilities, Hello, ROSTER_ITEMS_PER_PAGE_MAX, Request, RosterItem, page_of};
 
+use crate::ask;
 use crate::circle::CircleError;
 use crate::clock;
 use crate::events::FaultKind;
@@ -23,6 +27,14 @@ const AGENT: &str = concat!("nuthatch/", env!("CARGO_PKG_VERSION"));
 
 /// Members that are told of something at a time.
 const TOLD_AT_ONCE: usize = 8;
+
+/// Members that one node tells what is new: with so many each, word reaches a whole circle in two steps.
+const SPREAD_MAX: usize = 16;
+
+const _: () = assert!(SPREAD_MAX * SPREAD_MAX >= CIRCLE_MEMBERS_MAX);
+
+/// How often addresses are signed again because they changed meanwhile.
+const PUBLISH_ROUNDS_MAX: usize = 4;
 
 impl Node {
     /// Tells the engine, the gate and the transport who is a member now.
@@ -53,49 +65,46 @@ impl Node {
     }
 
     /// Signs where this node is and whose, when that is not what the circle knows already, and tells the members that are connected.
-    pub(crate) async fn publish_addresses(&self) {
-        let Some(circle) = self.circle.id() else { return };
-        let items = match self.own_items(circle).await {
-            Ok(items) => items,
-            Err(error) => {
-                tracing::warn!("this node's addresses can't be signed: {error}");
-                return;
-            }
-        };
-        match self.circle.merge(items.clone()) {
-            Ok(changes) if changes.added == 0 => return,
-            Ok(changes) => {
-                if !changes.joined.is_empty() || !changes.left.is_empty() {
-                    self.members_changed();
+    pub(crate) async fn publish_addresses(self: &Arc<Self>) {
+        // Of two that do this at a time, the one with the older addresses must not have the last word.
+        for _ in 0..PUBLISH_ROUNDS_MAX {
+            let Some(circle) = self.circle.id() else { return };
+            let items = match self.own_items(circle).await {
+                Ok(items) => items,
+                Err(error) => {
+                    tracing::warn!("this node's addresses can't be signed: {error}");
+                    return;
                 }
-            }
-            Err(error) => {
-                self.events.fault(
-                    FaultKind::OwnDisk,
-                    None,
-                    format!("the roster can't be written: {error}"),
-                );
+            };
+            let (publisher, told) = (Arc::clone(self), items.clone());
+            let merged = tokio::task::spawn_blocking(move || publisher.circle.merge(told)).await;
+            let changes = match merged {
+                Ok(Ok(changes)) => changes,
+                Ok(Err(error)) => return self.roster_unwritten(&error),
+                Err(error) => return self.roster_unwritten(&error),
+            };
+            if changes.added == 0 {
                 return;
             }
-        }
-        let telling = self.tell_connected(items);
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = telling => {}
+            if !changes.joined.is_empty() || !changes.left.is_empty() {
+                self.members_changed();
             }
-        });
+            self.spread(items);
+        }
+    }
+
+    fn roster_unwritten(&self, error: &dyn std::error::Error) {
+        self.events.fault(
+            FaultKind::OwnDisk,
+            None,
+            format!("the roster can't be written: {error}"),
+        );
     }
 
     /// What this node says of itself to a circle: its archive's certificate, and where it is and whose. The signed word that the
     /// roster has is said again while it is still true.
-    pub(crate) async fn own_items(
-        &self,
-        circle: CircleId,
-    ) -> Result<Vec<RosterItem>, nuthatch_wire::attest::AttestError> {
-        let addresses = announced(self.transport.listen_addresses().await);
+    pub(crate) async fn own_items(&self, circle: CircleId) -> Result<Vec<RosterItem>, AttestError> {
+        let listening = announced(self.transport.listen_addresses().await);
         let owned = self.owned();
         let archive = owned.as_ref().map(|owned| owned.archive);
         let mut items = Vec::new();
@@ -109,6 +118,11 @@ impl Node {
             .circle
             .read(|roster| roster.addresses(&own).cloned())
             .flatten();
+        // A command that runs a node for its own length listens nowhere: where the node is at other times stays true.
+        let addresses = match &known {
+            Some(known) if listening.is_empty() => known.addresses.to_vec(),
+            _ => listening,
+        };
         let is_known = known.as_ref().is_some_and(|known| {
             known.circle == circle && *known.addresses == *addresses && known.archive == archive
         });
@@ -132,32 +146,62 @@ impl Node {
         Ok(items)
     }
 
-    fn tell_connected(&self, items: Vec<RosterItem>) -> impl Future<Output = ()> + Send + 'static {
-        let transport = self.transport.clone();
-        let peers: Vec<NodeId> = self.pulse.online().into_keys().collect();
-        async move {
+    /// Tells some connected members what is new; they tell others. Greetings compare whole rosters, but come once a connection, and a
+    /// new member must be known to those that are connected already.
+    pub(crate) fn spread(&self, items: Vec<RosterItem>) {
+        let page: List<RosterItem, ROSTER_ITEMS_PER_PAGE_MAX> =
+            page_of(items, |item| codec::encode(item).len());
+        let mut peers: Vec<NodeId> = self.pulse.online().into_keys().collect();
+        if page.is_empty() || peers.is_empty() {
+            return;
+        }
+        // Each node begins after its own place, so that not all tell the same ones.
+        let own = self.identity.node;
+        let place = peers.partition_point(|peer| *peer < own);
+        peers.rotate_left(place);
+        peers.truncate(SPREAD_MAX);
+        let (transport, stop) = (self.transport.clone(), self.stop.clone());
+        let telling = async move {
+            let request = Request::PutRoster(page);
             futures::stream::iter(peers)
-                .for_each_concurrent(TOLD_AT_ONCE, |peer| {
-                    let (transport, items) = (transport.clone(), items.clone());
-                    async move {
-                        let request = Request::PutRoster(List::first_of(items));
-                        // Whoever is not told now learns it with the next greeting.
-                        if let Err(error) = crate::ask::ask(&transport, peer, &request).await {
-                            tracing::debug!("{peer:?} was not told of new addresses: {error}");
-                        }
+                .for_each_concurrent(TOLD_AT_ONCE, async |peer| {
+                    if let Err(error) = ask::ask(&transport, peer, &request).await {
+                        tracing::debug!("{peer:?} was not told what is new in the circle: {error}");
                     }
                 })
                 .await;
-        }
+        };
+        self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = telling => {}
+            }
+        });
+    }
+
+    /// Tells others all that is known of one node: somebody has just been admitted here.
+    pub(crate) fn spread_word_of(&self, node: &NodeId) {
+        let items = self.circle.read(|roster| {
+            roster
+                .items()
+                .filter(|item| is_about(item, node))
+                .cloned()
+                .collect()
+        });
+        self.spread(items.unwrap_or_default());
     }
 
     /// Takes what somebody knows of the circle; what does not hold is left out.
     pub(crate) fn take_roster(&self, items: Vec<RosterItem>) -> Result<Changes, CircleError> {
         let before = self.address_times();
+        let news = self.split_known(items.clone()).1;
         let changes = self.circle.merge(items)?;
         if changes.added == 0 {
             return Ok(changes);
         }
+        // What was refused is not passed on.
+        self.spread(self.split_known(news).0);
         if !changes.joined.is_empty() || !changes.left.is_empty() {
             self.members_changed();
         }
@@ -176,6 +220,17 @@ impl Node {
             }
         }
         Ok(changes)
+    }
+
+    /// Parts items into those that are in the roster and those that are not.
+    fn split_known(&self, items: Vec<RosterItem>) -> (Vec<RosterItem>, Vec<RosterItem>) {
+        let known = self
+            .circle
+            .read(|roster| roster.items().map(codec::encode).collect::<BTreeSet<_>>());
+        let known = known.unwrap_or_default();
+        items
+            .into_iter()
+            .partition(|item| known.contains(&codec::encode(item)))
     }
 
     /// When each member last said where it is.
@@ -255,6 +310,25 @@ impl Node {
                 tracing::debug!("the vault's disk can't be asked: {error}");
                 ByteCount::ZERO
             }
+        }
+    }
+}
+
+/// Whether an item says something of a node itself.
+fn is_about(item: &RosterItem, node: &NodeId) -> bool {
+    match item {
+        RosterItem::Charter(_) => false,
+        RosterItem::Admission(admission) => {
+            let proof = admission.open().and_then(|admission| admission.proof.open());
+            proof.is_ok_and(|proof| proof.node == *node)
+        }
+        RosterItem::Removal(removal) => removal.open().is_ok_and(|removal| removal.node == *node),
+        RosterItem::Addresses(addresses) => addresses.open().is_ok_and(|addresses| addresses.node == *node),
+        RosterItem::Statement(bytes) => {
+            let Ok(statement) = SignedStatement::parse(bytes) else {
+                return false;
+            };
+            matches!(statement.verify(), Ok(Statement::Certified { certificate }) if certificate.node == *node)
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn run(node: &Arc<Node>, asked: &Invite) -> Result<InviteAnswer
         None => found(node).await?,
     };
     let epoch = may_invite(node)?;
-    let addresses = announced(node.transport.listen_addresses().await);
+    let addresses = reachable_at(node).await;
     if addresses.is_empty() {
         return Err(no_address());
     }
@@ -57,6 +57,19 @@ pub(crate) async fn run(node: &Arc<Node>, asked: &Invite) -> Result<InviteAnswer
         invitation: invitation.to_line(),
         expires,
     })
+}
+
+/// Where the joiner finds this node: where it listens now, else where it last said that it does.
+async fn reachable_at(node: &Node) -> Vec<Address> {
+    let addresses = announced(node.transport.listen_addresses().await);
+    if !addresses.is_empty() {
+        return addresses;
+    }
+    let own = node.identity.node;
+    let said = node
+        .circle
+        .read(|roster| roster.addresses(&own).map(|said| said.addresses.to_vec()));
+    said.flatten().unwrap_or_default()
 }
 
 fn nodes(count: u32) -> String {
@@ -141,7 +154,9 @@ fn cannot_found() -> Failure {
 
 fn no_address() -> Failure {
     Failure::new(Exit::Failed, "no_address", "this node can be reached at no address, so nobody could use the invitation")
-        .with_hint("connect this machine to a network, or listen at an address that others reach: nuthatch up --listen /ip4/ADDRESS/tcp/24480")
+        .with_hint(
+            "connect this machine to a network, or listen at an address that others reach: nuthatch up --listen /ip4/ADDRESS/tcp/24480",
+        )
 }
 
 fn refused(error: &InviteError) -> Failure {

@@ -50,6 +50,7 @@ fn admit(node: &Node, joiner: NodeId, petition: &Petition) -> JoinReply {
     match decided {
         Ok((Admit::Admitted, welcome)) => {
             node.members_changed();
+            node.spread_word_of(&joiner);
             let name = node.circle.name_of(&joiner);
             node.events
                 .say("member_joined", Some(joiner), format!("{name} joined the circle"));
