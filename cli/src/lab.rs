@@ -268,3 +268,6 @@ async fn blocking<T: Send + 'static>(
                 .with_hint("nothing outside the lab's own directory was changed")
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,7 +98,7 @@ fn a_phrase_that_is_none_is_exit_12_and_makes_nothing() {
     let world = World::new();
     let home = world.home("none");
     let wrong_word = "zebra ".repeat(23) + "zebbra";
-    let wrong_checksum = "zebra ".repeat(24);
+    let wrong_checksum = "abandon ".repeat(24);
     for phrase in [wrong_word.as_str(), wrong_checksum.as_str(), "zebra", ""] {
         home.recover(phrase, "/ip4/127.0.0.1/tcp/1").ended(12);
         assert!(!home.path.exists());

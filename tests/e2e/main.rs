@@ -10,6 +10,7 @@
 
 mod accidents;
 mod circle;
+#[expect(dead_code, reason = "the lab's comparison: not all of it is needed here")]
 #[path = "../../cli/src/lab/compare.rs"]
 mod compare;
 mod contract;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures::stream::unfold;
-use nuthatch_daemon::api::{Answer, Backup, Exit, Failure, Input, RawPath, Request};
+use nuthatch_daemon::api::{Answer, Backup, CancellationToken, Exit, Failure, Input, RawPath, Request};
 use tokio::sync::mpsc;
 use tokio_util::io::StreamReader;
 
@@ -46,7 +46,7 @@ pub(super) async fn run(session: &Session, args: BackupArgs) -> Result<Exit, Fai
         stdin_name: args.stdin_name.as_deref().map(RawPath::from),
         dry_run: args.dry_run,
     };
-    let input = args.stdin.then(standard_input);
+    let input = args.stdin.then(|| standard_input(session.cancel.clone()));
     let mut view = super::work_view(session);
     let outcome = run::request(
         session,
@@ -97,9 +97,9 @@ fn read_excludes(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
 }
 
-/// Standard input as a stream. A thread reads it, because a terminal or a file can't be waited for otherwise; an error on it reaches
+/// Standard input as a stream. A thread reads it, because a terminal or a file can't be waited for otherwise; an error on it, or an interruption, reaches
 /// the job as one, so that half an input is never taken for all of it.
-fn standard_input() -> Input {
+fn standard_input(cancel: CancellationToken) -> Input {
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(INPUT_CHUNKS_MAX);
     std::thread::spawn(move || {
         let mut stdin = io::stdin().lock();
@@ -117,8 +117,12 @@ fn standard_input() -> Input {
             }
         }
     });
-    let chunks = unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|chunk| (chunk, receiver))
+    let chunks = unfold((receiver, cancel), |(mut receiver, cancel)| async move {
+        let chunk = tokio::select! {
+            () = cancel.cancelled() => Some(Err(io::ErrorKind::ConnectionAborted.into())),
+            chunk = receiver.recv() => chunk,
+        };
+        chunk.map(|chunk| (chunk, (receiver, cancel)))
     });
     Box::new(StreamReader::new(Box::pin(chunks)))
 }

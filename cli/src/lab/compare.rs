@@ -244,7 +244,3 @@ fn list(directory: &Path) -> io::Result<BTreeMap<OsString, Metadata>> {
     }
     Ok(entries)
 }
-
-#[cfg(test)]
-#[path = "compare/tests.rs"]
-mod tests;

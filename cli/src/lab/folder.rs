@@ -160,26 +160,3 @@ fn set_time(path: &Path, seconds: i64, nanos: i64) -> io::Result<()> {
     };
     Ok(utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::super::compare::{Privilege, compare, tally};
-    use super::*;
-
-    #[test]
-    fn two_runs_make_the_same_folder() {
-        let root = tempfile::tempdir().unwrap();
-        let (one, two) = (root.path().join("one"), root.path().join("two"));
-        generate(&one, &AMOUNTS).unwrap();
-        generate(&two, &AMOUNTS).unwrap();
-        let comparison = compare(&one, &two, Privilege::current()).unwrap();
-        assert_eq!(comparison.differences, []);
-        let tally = tally(&one).unwrap();
-        assert!(tally.files >= 10_000, "{} files", tally.files);
-        assert!(
-            tally.bytes.abs_diff(BYTES_ABOUT) < BYTES_ABOUT / 8,
-            "{} bytes",
-            tally.bytes
-        );
-    }
-}

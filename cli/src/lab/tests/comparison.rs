@@ -1,7 +1,10 @@
-use std::fs::File;
-use std::os::unix::fs::PermissionsExt as _;
+//! The comparison finds every kind of change. Beside the lab, because the whole-node tests share its files.
 
-use super::*;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::lab::compare::{Privilege, compare, tally};
 
 fn two_trees() -> (tempfile::TempDir, PathBuf, PathBuf) {
     let root = tempfile::tempdir().unwrap();
