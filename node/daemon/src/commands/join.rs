@@ -212,7 +212,9 @@ fn unreachable(inviter: NodeId, error: &DialError) -> Failure {
     let mut message = format!("the inviter can't be reached: {error}");
     if let DialError::Unreachable { attempts } = error {
         for attempt in attempts {
-            message.extend(["; ", &attempt.address, ": ", &attempt.reason]);
+            // The network library puts several reasons on several lines.
+            let reason = attempt.reason.split_whitespace().collect::<Vec<_>>().join(" ");
+            message.extend(["; ", &attempt.address, ": ", &reason]);
         }
     }
     Failure::new(exit, "unreachable", message)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use nuthatch_disk::atomic::{self, Access};
 use nuthatch_format::{NodeId, Timestamp};
 
+use super::invite::texts;
 use super::{blocking, catalogue_failure, hosts};
 use crate::api::{Failure, KitAnswer, KitHost, rfc3339};
 use crate::clock;
@@ -135,7 +136,7 @@ fn best_first(mut facts: Vec<HostFacts>) -> Vec<NodeId> {
 
 fn shown(node: &Node, host: &NodeId) -> KitHost {
     let peer_id = nuthatch_transport::peer_id_text(*host);
-    let addresses = node.circle.addresses_of(host);
+    let addresses = lasting_addresses(node, host);
     let addresses = addresses
         .iter()
         .take(ADDRESSES_MAX)
@@ -144,6 +145,19 @@ fn shown(node: &Node, host: &NodeId) -> KitHost {
         addresses: addresses.collect(),
         name: node.circle.name_of(host),
         peer_id,
+    }
+}
+
+/// Where a host says that it is; where it was seen only when it says nothing, since that may be an address for one connection.
+fn lasting_addresses(node: &Node, host: &NodeId) -> Vec<String> {
+    let said = node
+        .circle
+        .read(|roster| roster.addresses(host).map(|said| texts(&said.addresses)));
+    let said = said.flatten().unwrap_or_default();
+    if said.is_empty() {
+        node.circle.addresses_of(host)
+    } else {
+        said
     }
 }
 

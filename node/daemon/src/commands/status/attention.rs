@@ -116,8 +116,8 @@ fn machine(facts: &Facts, list: &mut Vec<Attention>) {
 fn faults(facts: &Facts, list: &mut Vec<Attention>) {
     let skipped = facts.faults.len().saturating_sub(FAULTS_NAMED_MAX);
     for fault in facts.faults.iter().skip(skipped) {
-        // Nodes that wait are named below, by what the roster says now.
-        if fault.kind == FaultKind::InvitationReused {
+        // Nodes that the roster knows to wait are named below.
+        if fault.kind == FaultKind::InvitationReused && facts.waiting > 0 {
             continue;
         }
         let message = match &fault.host {
@@ -134,7 +134,7 @@ const fn command_for(kind: FaultKind) -> &'static str {
         FaultKind::WrongBytes | FaultKind::Truncated | FaultKind::WrongShard => "nuthatch verify --read-data",
         FaultKind::OldJournal | FaultKind::TwoLines => "nuthatch verify",
         FaultKind::Silent => "nuthatch verify --quick",
-        FaultKind::InvitationReused => "nuthatch peers --all",
+        FaultKind::InvitationReused => "nuthatch invite",
         FaultKind::OwnDisk => "df -h",
     }
 }

@@ -186,6 +186,25 @@ fn faults_are_bounded_and_the_newest_are_named() {
 }
 
 #[test]
+fn a_node_that_used_a_spent_invitation_is_named_once() {
+    let reused = SeenFault {
+        kind: FaultKind::InvitationReused,
+        host: None,
+        message: "a second node".to_owned(),
+    };
+    let turned_away = Facts {
+        faults: vec![reused],
+        ..well()
+    };
+    assert_eq!(kinds(&turned_away), ["invitation_reused"]);
+    let kept = Facts {
+        waiting: 1,
+        ..turned_away
+    };
+    assert_eq!(kinds(&kept), ["invitation_waiting"]);
+}
+
+#[test]
 fn whatever_is_brought_up_comes_with_a_command() {
     let kinds = [
         FaultKind::WrongBytes,
