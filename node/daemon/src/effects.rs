@@ -73,6 +73,7 @@ impl Node {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::debug!("dialling {node:?} failed: {error}");
+                    self.pulse.dial_failed(node);
                     Input::DialFailed { node }
                 }
             },

@@ -16,28 +16,36 @@ const OUTBOARDS_MAX: usize = 64;
 /// Bytes read at a time to make a tree.
 const READ_LEN: u64 = 1 << 20;
 
+/// Why there is no tree of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoTree {
+    /// There is no such shard here.
+    NotHere,
+    /// What is here is no longer what its label says.
+    Damaged,
+}
+
 /// The most recently used tree last.
 #[derive(Debug, Default)]
 pub(crate) struct Outboards(Mutex<VecDeque<(ShardPlace, Arc<Outboard>)>>);
 
 impl Outboards {
-    /// The tree of a shard in the vault; `None` when the shard is not there, or is no longer what its label says.
-    pub(crate) async fn of(&self, node: &Arc<Node>, place: ShardPlace) -> Option<Arc<Outboard>> {
+    /// The tree of a shard in the vault.
+    pub(crate) async fn of(&self, node: &Arc<Node>, place: ShardPlace) -> Result<Arc<Outboard>, NoTree> {
         if let Some(found) = self.take(&place) {
-            return Some(found);
+            return Ok(found);
         }
         let reader = Arc::clone(node);
         let made = tokio::task::spawn_blocking(move || make(&reader, &place))
             .await
-            .ok()
-            .flatten()?;
+            .map_err(|_| NoTree::Damaged)??;
         let made = Arc::new(made);
         let mut kept = self.0.lock();
         if kept.len() >= OUTBOARDS_MAX {
             kept.pop_front();
         }
         kept.push_back((place, Arc::clone(&made)));
-        Some(made)
+        Ok(made)
     }
 
     /// Forgets the tree of a shard that turned out to be damaged.
@@ -56,8 +64,16 @@ impl Outboards {
 }
 
 /// Reads a shard once and checks it against its label.
-fn make(node: &Node, place: &ShardPlace) -> Option<Outboard> {
-    let label = node.vault.label(&place.archive, &place.label).ok()??;
+fn make(node: &Node, place: &ShardPlace) -> Result<Outboard, NoTree> {
+    let label = node
+        .vault
+        .label(&place.archive, &place.label)
+        .ok()
+        .flatten()
+        .ok_or(NoTree::NotHere)?;
+    if !node.vault.has(place).unwrap_or(false) {
+        return Err(NoTree::NotHere);
+    }
     let shard_len = label.label().shard_len;
     let reader = ShardReader {
         node,
@@ -67,17 +83,16 @@ fn make(node: &Node, place: &ShardPlace) -> Option<Outboard> {
     };
     let buffered = std::io::BufReader::with_capacity(READ_LEN as usize, reader);
     let outboard = Outboard::read(buffered, shard_len).ok();
-    match outboard {
-        Some(outboard) if Some(outboard.root()) == label.label().shard(place.index) => Some(outboard),
-        _ => {
+    outboard
+        .filter(|outboard| Some(outboard.root()) == label.label().shard(place.index))
+        .ok_or_else(|| {
             let message = format!(
                 "a shard in this vault is damaged (archive {})",
                 place.archive.short()
             );
             node.events.fault(FaultKind::OwnDisk, None, message);
-            None
-        }
-    }
+            NoTree::Damaged
+        })
 }
 
 struct ShardReader<'n> {

@@ -25,6 +25,8 @@ pub(crate) struct Work {
 pub(crate) struct Pulse {
     work: watch::Sender<Work>,
     connected: RwLock<BTreeMap<NodeId, PathClass>>,
+    /// Members whose last dial failed.
+    unreachable: RwLock<BTreeSet<NodeId>>,
     last_seen: RwLock<BTreeMap<NodeId, Timestamp>>,
     full: RwLock<BTreeSet<NodeId>>,
     leases: RwLock<BTreeMap<NodeId, (ByteCount, Timestamp)>>,
@@ -35,6 +37,7 @@ impl Pulse {
         Self {
             work: watch::channel(Work::default()).0,
             connected: RwLock::default(),
+            unreachable: RwLock::default(),
             last_seen: RwLock::default(),
             full: RwLock::default(),
             leases: RwLock::default(),
@@ -70,6 +73,7 @@ impl Pulse {
 
     /// A member came.
     pub(crate) fn connected(&self, node: NodeId, class: PathClass, now: Timestamp) {
+        self.unreachable.write().remove(&node);
         self.connected.write().insert(node, class);
         self.last_seen.write().insert(node, now);
     }
@@ -79,6 +83,16 @@ impl Pulse {
         if self.connected.write().remove(node).is_some() {
             self.last_seen.write().insert(*node, now);
         }
+    }
+
+    /// A member could not be dialled.
+    pub(crate) fn dial_failed(&self, node: NodeId) {
+        self.unreachable.write().insert(node);
+    }
+
+    /// Whether a member is connected, or was dialled in vain: either way there is nothing to wait for.
+    pub(crate) fn has_answered(&self, node: &NodeId) -> bool {
+        self.connected.read().contains_key(node) || self.unreachable.read().contains(node)
     }
 
     /// Who is connected, and how.

@@ -8,7 +8,7 @@ mod decode;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures::StreamExt as _;
 use nuthatch_disk::catalogue::{PackFacts, PackRecord};
@@ -27,6 +27,9 @@ use crate::node::{Node, Owned};
 
 /// Ranges of one pack that are fetched at a time.
 const FETCHES_MAX: usize = 8;
+
+/// Bytes of a shard that are asked for at a time when all of it is checked.
+const CHECK_LEN: u64 = 1 << 20;
 
 /// Packs of which it is remembered who gave them.
 const GIVERS_MAX: usize = 256;
@@ -51,6 +54,7 @@ pub(crate) struct HostSource {
     /// Who gave the bytes of a pack last, by stripe, so that bytes that do not open can be laid to somebody.
     givers: Mutex<BTreeMap<PackId, Vec<NodeId>>>,
     fetched: AtomicU64,
+    lost: AtomicBool,
     shards: AtomicU64,
 }
 
@@ -65,6 +69,7 @@ impl HostSource {
             failed: Mutex::default(),
             givers: Mutex::default(),
             fetched: AtomicU64::new(0),
+            lost: AtomicBool::new(false),
             shards: AtomicU64::new(0),
         }
     }
@@ -77,6 +82,24 @@ impl HostSource {
     /// Readings of shards that hosts answered (count).
     pub(crate) fn shards(&self) -> u64 {
         self.shards.load(Ordering::Relaxed)
+    }
+
+    /// Whether some pack could not be had even with the hosts that are away.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Reads one whole shard of a host and throws it away; a host that does not give what it signed for is named.
+    pub(crate) async fn check_shard(&self, label: &SignedLabel, index: ShardIndex, host: NodeId) {
+        let shard_len = label.label().shard_len;
+        let mut offset = 0;
+        while offset < shard_len {
+            let end = (offset + CHECK_LEN).min(shard_len);
+            if self.fetch_one(label, index, offset..end, host).await.is_err() {
+                return;
+            }
+            offset = end;
+        }
     }
 
     /// A whole pack from its hosts.
@@ -190,6 +213,7 @@ impl HostSource {
         if enough {
             SourceError::Away { pack: facts.id }
         } else {
+            self.lost.store(true, Ordering::Relaxed);
             SourceError::Lost { pack: facts.id }
         }
     }

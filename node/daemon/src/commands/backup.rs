@@ -20,7 +20,7 @@ use crate::job::{self, JobProgress};
 use crate::node::{Node, Owned};
 use crate::outlet::NodeOutlet;
 use crate::protection::{self, SnapshotProtection};
-use crate::setup;
+use crate::{setup, sync};
 
 /// How long a backup without `--wait` gives hosts that are just being dialled to come and take what there is.
 const ARRIVAL_MAX: Duration = Duration::from_secs(10);
@@ -41,6 +41,8 @@ pub(crate) async fn run(
     let since = clock::now();
     let sent_before = node.transport.traffic().sent;
     let (wait, wait_for) = (request.wait, Duration::from_millis(request.wait_for_ms));
+    // What another device has stored meanwhile is not stored again.
+    sync::refresh(node, &owned).await;
     let report = run_job(node, &owned, request, out, input, &cancel).await?;
     let snapshot = summary_of(&owned, &report.snapshot)?;
     let goal = wait.map_or(Goal::Sent, Goal::Safety);
@@ -265,19 +267,18 @@ fn is_sending(node: &Node) -> bool {
     !node.pulse.online().is_empty()
 }
 
-/// Whether the engine has said that everything that reachable hosts take is sent, and everybody who could come has come or had time to.
+/// Whether the engine has said that everything that reachable hosts take is sent, and everybody who could come has come.
 fn sent(node: &Node, work: crate::pulse::Work, waited: Duration) -> bool {
     let own = node.identity.node;
-    let online = node.pulse.online();
-    let all_here = node
+    let all_known = node
         .circle
         .members()
         .iter()
-        .all(|member| *member == own || online.contains_key(member));
-    if online.is_empty() {
-        return all_here || waited >= ARRIVAL_MAX;
+        .all(|member| *member == own || node.pulse.has_answered(member));
+    if node.pulse.online().is_empty() {
+        return all_known || waited >= ARRIVAL_MAX;
     }
-    work.quiet.is_some() && (all_here || waited >= Duration::from_secs(2))
+    work.quiet.is_some() && (all_known || waited >= ARRIVAL_MAX)
 }
 
 async fn measure(

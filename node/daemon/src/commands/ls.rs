@@ -25,7 +25,7 @@ pub(crate) async fn run(
     let owned = node.owned().ok_or_else(super::backup::no_archive)?;
     let keys = setup::reader_keys(request.reader_key.as_ref(), &owned.writer)?;
     let record = super::select::select(&owned, &request.part.snapshot)?;
-    contact::hosts(node, |_| false).await;
+    contact::hosts(node).await;
     let snapshot = snapshots::open(&record.summary.id, &owned.catalogue, &keys)
         .map_err(|error| Failure::from_error(Exit::Damage, "snapshot", &error))?;
     let job_request = ListRequest {

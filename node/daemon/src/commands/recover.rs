@@ -180,7 +180,9 @@ async fn dial_peer(node: &Node, address: &str) -> Result<NodeId, nuthatch_transp
     let expected = address
         .rsplit_once("/p2p/")
         .and_then(|(_, id)| nuthatch_transport::node_from_text(id));
-    node.transport.dial(expected, vec![address.to_owned()]).await
+    let peer = node.transport.dial(expected, vec![address.to_owned()]).await?;
+    node.circle.sighted(peer, [address.to_owned()]);
+    Ok(peer)
 }
 
 async fn wait_for_lan(node: &Node) {

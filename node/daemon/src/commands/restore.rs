@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use nuthatch_jobs::restore::{self, RestoreContext, RestoreError, RestoreParams, RestoreRequest};
+use nuthatch_jobs::WarningKind;
+use nuthatch_jobs::restore::{
+    self, RestoreContext, RestoreError, RestoreParams, RestoreReport, RestoreRequest,
+};
 use nuthatch_jobs::snapshots;
 
-use crate::api::{CancellationToken, Exit, Failure, Outlet, Overwrite, Phase, Restore, RestoreSummary};
+use crate::api::{
+    Answer, CancellationToken, Exit, Failure, Message, Outlet, Overwrite, Phase, Restore, RestoreSummary,
+};
 use crate::clock;
 use crate::contact;
 use crate::job::{self, JobProgress};
@@ -24,7 +29,7 @@ pub(crate) async fn run(
     let (started, since) = (clock::instant(), clock::now());
     let keys = setup::reader_keys(request.reader_key.as_ref(), &owned.writer)?;
     let record = super::select::select(&owned, &request.part.snapshot)?;
-    contact::hosts(node, |_| false).await;
+    contact::hosts(node).await;
     let snapshot = snapshots::open(&record.summary.id, &owned.catalogue, &keys)
         .map_err(|error| Failure::from_error(Exit::Damage, "snapshot", &error))?;
     let progress = JobProgress::new(
@@ -61,14 +66,45 @@ pub(crate) async fn run(
     .await?;
     job::name_faults(node, since, out).await;
     let report = ended.map_err(|error| failure(&error))?;
-    Ok(RestoreSummary {
+    let summary = RestoreSummary {
         files_restored: report.files_restored,
         files_unchanged: report.files_unchanged,
         bytes_restored: report.bytes_restored,
         bytes_fetched: source.fetched(),
         errors: report.errors,
         seconds: clock::seconds_since(started),
-    })
+    };
+    match incomplete(&report, source.has_lost()) {
+        None => Ok(summary),
+        Some(failure) => {
+            // What could be restored is; what could not is said, and what to do about it.
+            out.send(Message::Summary(Answer::Restore(summary))).await;
+            Err(failure)
+        }
+    }
+}
+
+/// What a restore ends with that missed something for want of hosts or of sound bytes; other misses are exit 3 by the summary.
+fn incomplete(report: &RestoreReport, has_lost: bool) -> Option<Failure> {
+    let has = |kind| report.warnings.iter().any(|warning| warning.kind == kind);
+    let message = format!("{} entries could not be restored", report.errors);
+    if report.errors == 0 {
+        None
+    } else if has(WarningKind::Unavailable) && has_lost {
+        Some(
+            Failure::new(Exit::NotEnoughHosts, "not_enough_hosts", message)
+                .with_hint("too few known hosts hold the missing parts, even with those that are away; the rest is restored"),
+        )
+    } else if has(WarningKind::Unavailable) {
+        Some(
+            Failure::new(Exit::TryLater, "hosts_away", message)
+                .with_hint("run the command again when more hosts are online: it goes on where it was"),
+        )
+    } else if has(WarningKind::Damaged) {
+        Some(Failure::new(Exit::Damage, "damaged", message))
+    } else {
+        None
+    }
 }
 
 fn failure(error: &RestoreError) -> Failure {

@@ -11,12 +11,14 @@ use crate::api::{
     self, Exit, Failure, Message, Notice, Outlet, RawPath, RowsSummary, ShownPath, SnapshotRow, Snapshots,
 };
 use crate::node::{Node, Owned};
-use crate::{protection, setup};
+use crate::{protection, setup, sync};
 
 /// Lists snapshots, oldest first.
 pub(crate) async fn run(node: &Arc<Node>, wanted: &Snapshots, out: &Outlet) -> Result<RowsSummary, Failure> {
     let owned = super::owned(node)?;
     let keys = reader(wanted, &owned)?.map(Arc::new);
+    // Other devices of the archive may have written; where hosts are online, that is seen at once.
+    sync::refresh(node, &owned).await;
     let list = Arc::clone(&owned);
     let mut snapshots = blocking(move || {
         list.catalogue

@@ -39,7 +39,7 @@ pub(super) fn report(node: &Node, event: Event) {
         } => {
             node.pulse.leased(peer, bytes, until);
             node.pulse.set_full(peer, false);
-            let size = crate::config::size_text(bytes);
+            let size = bytesize::ByteSize(bytes.0).display().si();
             node.events.say(
                 "leased",
                 Some(peer),

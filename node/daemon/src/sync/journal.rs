@@ -22,6 +22,9 @@ use crate::send::{self, Put};
 /// Pages of statements that are taken from a host at a time: as many as a set may have.
 const STATEMENT_PAGES_MAX: usize = 64;
 
+/// How long one host has to show what is new.
+const REFRESH_MAX: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// Segments read at a time while sending.
 const SEND_PAGE: usize = 16;
 
@@ -64,6 +67,25 @@ pub(crate) async fn journal(node: &Arc<Node>, archive: ArchiveId, host: NodeId) 
         Err(error) => {
             tracing::debug!("the journal was not sent to {host:?}: {error}");
             SegmentsOutcome::Failed
+        }
+    }
+}
+
+/// Takes up what other devices of the archive have written meanwhile, from every host that is online.
+pub(crate) async fn refresh(node: &Arc<Node>, owned: &Arc<Owned>) {
+    let leases = node.pulse.leases();
+    let hosts: Vec<NodeId> = node
+        .pulse
+        .online()
+        .into_keys()
+        .filter(|host| leases.contains_key(host))
+        .collect();
+    for host in hosts {
+        match tokio::time::timeout(REFRESH_MAX, pull(node, owned.archive, host)).await {
+            Ok(Ok(shown)) if shown.fetched_count > 0 => adopt(node, owned, host).await,
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!("the journal of {host:?} was not read: {error}"),
+            Err(_) => tracing::debug!("the journal of {host:?} took too long"),
         }
     }
 }

@@ -79,11 +79,8 @@ async fn take(node: &Arc<Node>, event: Event) {
                 .spawn(async move { publisher.publish_addresses().await });
         }
         Event::Connected {
-            node: peer,
-            class,
-            address,
+            node: peer, class, ..
         } => {
-            node.circle.sighted(peer, [address]);
             if node.circle.gate().is_member(&peer) {
                 node.engine
                     .tell(Input::Connected {

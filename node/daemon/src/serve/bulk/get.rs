@@ -14,6 +14,7 @@ use nuthatch_wire::bulk::{Credit, Data, Frame, GetRange, GetSegments, Refusal, S
 
 use super::{ServeError, next, refuse};
 use crate::node::Node;
+use crate::outboards::NoTree;
 use crate::send::Window;
 use crate::serve::rights;
 
@@ -37,8 +38,10 @@ pub(super) async fn serve_range(
         label: get.label,
         index: get.index,
     };
-    let Some(outboard) = node.outboards.of(node, place).await else {
-        return refuse(stream, Refusal::NotFound).await;
+    let outboard = match node.outboards.of(node, place).await {
+        Ok(outboard) => outboard,
+        Err(NoTree::NotHere) => return refuse(stream, Refusal::NotFound).await,
+        Err(NoTree::Damaged) => return refuse(stream, Refusal::Damaged).await,
     };
     let Some(end) = get.offset.checked_add(get.len) else {
         return refuse(stream, Refusal::NotFound).await;
