@@ -65,33 +65,41 @@ fn a_host_that_lies_about_bytes_is_named_and_the_others_give_everything() {
     let changes: [fn(&Path); 3] = [flip, cut_short, remove];
     let world = World::new();
     let folder = world.folder("folder");
-    let circle = Circle::of(&world, 5, &[]);
-    circle.owner.0.backup(&folder, &PROTECTED).ended(0);
-    let (mut hosts, phrase) = circle.lose_owner();
+    let mut circle = Circle::of(&world, 5, &[]);
+    let owner = circle.owner.0.clone();
+    owner.backup(&folder, &PROTECTED).ended(0);
+    eventually("everything is sent", || {
+        owner.run(["status"]).ended(0).last()["staged_bytes"] == 0
+    });
     let mut liars = Vec::new();
     for (at, change) in changes.into_iter().enumerate() {
-        let host = hosts.remove(at);
+        let host = circle.hosts.remove(at);
         let host = restart(host, |home| {
             for file in shard_files(home) {
                 change(&file);
             }
         });
         liars.push(host.1.peer_id.clone());
-        hosts.insert(at, host);
+        circle.hosts.insert(at, host);
     }
-    let new = world.home("new");
-    new.recover(&phrase, hosts[4].1.address()).ended(0);
-    new.assert_restores(&folder, &world.path("back"));
-    let verified = new.run(["verify", "--read-data"]).ended(13).summary();
+    eventually("the hosts are back", || {
+        let peers = owner.run(["peers"]).ended(0).last();
+        peers
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|peer| peer["state"] == "online")
+    });
+    let verified = owner.run(["verify", "--read-data"]).ended(13).summary();
     let damaged = verified["damaged"].as_array().unwrap();
     for liar in &liars {
-        let named = damaged.iter().any(|damage| {
+        let is_named = damaged.iter().any(|damage| {
             damage["peer_id"] == liar.as_str()
                 && FAULTS.contains(&damage["kind"].as_str().unwrap_or_default())
         });
-        assert!(named, "{liar} is not named: {verified}");
+        assert!(is_named, "{liar} is not named: {verified}");
     }
-    for honest in &hosts[3..] {
+    for honest in &circle.hosts[3..] {
         assert!(
             damaged
                 .iter()
@@ -99,6 +107,11 @@ fn a_host_that_lies_about_bytes_is_named_and_the_others_give_everything() {
             "{verified}"
         );
     }
+
+    let (hosts, phrase) = circle.lose_owner();
+    let new = world.home("new");
+    new.recover(&phrase, hosts[4].1.address()).ended(0);
+    new.assert_restores(&folder, &world.path("back"));
 }
 
 #[test]
