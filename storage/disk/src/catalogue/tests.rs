@@ -1,8 +1,10 @@
+mod holders;
+
 use nuthatch_erasure::{Scheme, ShardIndex};
 use nuthatch_format::journal::{Entry, Position, SignedSegment};
 use nuthatch_format::label::SignedLabel;
 use nuthatch_format::seal::SealedPack;
-use nuthatch_format::{ChunkId, LabelId, LineId, NodeId, Timestamp};
+use nuthatch_format::{ChunkId, LineId, NodeId, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
@@ -210,155 +212,6 @@ fn cleared_and_applied_again_it_is_the_same() {
     assert_eq!(found, Found::Damage);
     fill(&catalogue);
     assert_eq!(facts(&catalogue, &example), before);
-}
-
-#[test]
-fn a_pack_is_pending_until_its_newest_stripe_is_held_whole() {
-    let dir = tempfile::tempdir().unwrap();
-    let catalogue = open(&dir);
-    let example = example();
-    let pending = || -> Vec<u64> {
-        let page = catalogue.pending_page(None, 10).unwrap();
-        page.iter().map(|facts| facts.number.0).collect()
-    };
-    // A holder that is known before the journal is.
-    catalogue
-        .add_holder(shard(&example.label, 0), &node(1), Timestamp(1))
-        .unwrap();
-    assert_eq!(pending(), Vec::<u64>::new());
-    apply(&catalogue, &example.segments);
-    assert_eq!(pending(), [0, 1]);
-    catalogue
-        .add_holder(shard(&example.label, 1), &node(2), Timestamp(2))
-        .unwrap();
-    // Twice the same shard is not two shards; nor is one that the stripe does not have.
-    catalogue
-        .add_holder(shard(&example.label, 1), &node(3), Timestamp(2))
-        .unwrap();
-    catalogue
-        .add_holder(shard(&example.label, 9), &node(3), Timestamp(2))
-        .unwrap();
-    assert_eq!(pending(), [0, 1]);
-    assert_eq!(
-        catalogue.pack_facts(PackNumber(0)).unwrap().unwrap().stripes[0].missing_count(),
-        1
-    );
-    catalogue
-        .add_holder(shard(&example.label, 2), &node(3), Timestamp(2))
-        .unwrap();
-    assert_eq!(pending(), [1]);
-    assert_eq!(catalogue.pending_page(Some(PackNumber(1)), 10).unwrap(), []);
-    catalogue
-        .remove_holder(shard(&example.label, 0), &node(1))
-        .unwrap();
-    assert_eq!(pending(), [0, 1]);
-    catalogue
-        .add_holder(shard(&example.label, 0), &node(1), Timestamp(3))
-        .unwrap();
-    assert_eq!(pending(), [1]);
-    // A newer label begins from nothing.
-    let newer = stripe_of(&example.packs[0], Scheme::new(1, 0).unwrap(), 2);
-    let third = segment(
-        2,
-        Position::after(&example.segments[1].head()),
-        &[stripe_added(&newer)],
-        3,
-    );
-    apply(&catalogue, &[third]);
-    assert_eq!(pending(), [0, 1]);
-    let stripes = catalogue.pack_facts(PackNumber(0)).unwrap().unwrap().stripes;
-    assert_eq!(
-        stripes.iter().map(|facts| facts.label).collect::<Vec<_>>(),
-        [example.label.id(), newer.id()]
-    );
-    catalogue
-        .add_holder(shard(&newer, 0), &node(1), Timestamp(3))
-        .unwrap();
-    assert_eq!(pending(), [1]);
-}
-
-#[test]
-fn evidence_is_the_newer_of_receipt_and_inventory() {
-    let dir = tempfile::tempdir().unwrap();
-    let catalogue = open(&dir);
-    let example = example();
-    apply(&catalogue, &example.segments);
-    let evidence = |number| {
-        let holders = catalogue.holders(&example.label.id()).unwrap();
-        holders
-            .iter()
-            .find(|holder| holder.node == node(number))
-            .map(|holder| holder.evidence_at.0)
-    };
-    catalogue
-        .add_holder(shard(&example.label, 0), &node(1), Timestamp(10))
-        .unwrap();
-    catalogue
-        .add_holder(shard(&example.label, 0), &node(1), Timestamp(8))
-        .unwrap();
-    assert_eq!(evidence(1), Some(10));
-    catalogue.set_inventory(&node(1), Timestamp(20)).unwrap();
-    catalogue.set_inventory(&node(1), Timestamp(15)).unwrap();
-    assert_eq!(evidence(1), Some(20));
-    assert_eq!(
-        catalogue.inventory_confirmed_at(&node(1)).unwrap(),
-        Some(Timestamp(20))
-    );
-    assert_eq!(evidence(2), None);
-    let line = example.segments[0].head().line;
-    catalogue
-        .add_journal_host(&line, &node(1), 4, Timestamp(9))
-        .unwrap();
-    catalogue
-        .add_journal_host(&line, &node(1), 3, Timestamp(12))
-        .unwrap();
-    let expected = JournalHost {
-        node: node(1),
-        sequence: 4,
-        receipt_at: Timestamp(9),
-    };
-    assert_eq!(catalogue.journal_hosts(&line).unwrap(), [expected]);
-    catalogue.remove_journal_host(&line, &node(1)).unwrap();
-    assert_eq!(catalogue.journal_hosts(&line).unwrap(), []);
-}
-
-#[test]
-fn an_inventory_replaces_what_was_thought_of_its_prefix() {
-    let dir = tempfile::tempdir().unwrap();
-    let catalogue = open(&dir);
-    let held = |label: [u8; 2], index| {
-        let mut bytes = [0; 32];
-        bytes[..2].copy_from_slice(&label);
-        HeldShard {
-            label: LabelId::from_bytes(bytes),
-            index: ShardIndex(index),
-        }
-    };
-    let (a, b, c, other) = (held([7, 1], 0), held([7, 1], 1), held([7, 2], 0), held([8, 0], 0));
-    for shard in [a, b, other] {
-        catalogue.add_holder(shard, &node(1), Timestamp(5)).unwrap();
-    }
-    catalogue.add_holder(a, &node(2), Timestamp(5)).unwrap();
-    catalogue
-        .replace_holdings(&node(1), 7, &[c, b, other], Timestamp(9))
-        .unwrap();
-    assert_eq!(catalogue.holdings_of(&node(1), 7, None, 10).unwrap(), [b, c]);
-    assert_eq!(catalogue.holdings_of(&node(1), 7, Some(b), 10).unwrap(), [c]);
-    assert_eq!(catalogue.holdings_of(&node(1), 7, Some(other), 10).unwrap(), []);
-    assert_eq!(catalogue.holdings_of(&node(1), 7, None, 1).unwrap(), [b]);
-    assert_eq!(catalogue.holdings_of(&node(1), 8, None, 10).unwrap(), [other]);
-    assert_eq!(catalogue.holdings_of(&node(2), 7, None, 10).unwrap(), [a]);
-    let times = |shard: HeldShard| -> Vec<(NodeId, u64)> {
-        let holders = catalogue.holders(&shard.label).unwrap();
-        let of_index = holders.iter().filter(|holder| holder.index == shard.index);
-        of_index
-            .map(|holder| (holder.node, holder.evidence_at.0))
-            .collect()
-    };
-    assert_eq!(
-        (times(a), times(b), times(c)),
-        (vec![(node(2), 5)], vec![(node(1), 5)], vec![(node(1), 9)])
-    );
 }
 
 #[test]
