@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use nuthatch_disk::catalogue::{PackFacts, PackRecord};
@@ -21,6 +22,7 @@ use nuthatch_wire::bulk::Refusal;
 use parking_lot::Mutex;
 
 use crate::clock;
+use crate::contact;
 use crate::events::FaultKind;
 use crate::fetch::{self, FetchError, WantedRange};
 use crate::node::{Node, Owned};
@@ -30,6 +32,12 @@ const FETCHES_MAX: usize = 8;
 
 /// Bytes of a shard that are asked for at a time when all of it is checked.
 const CHECK_LEN: u64 = 1 << 20;
+
+/// How long after its start a job waits for hosts that are still being dialled, where the others are too few.
+const DIALLED_MAX: Duration = Duration::from_secs(12);
+
+/// How often it looks meanwhile.
+const DIALLED_LOOK: Duration = Duration::from_millis(100);
 
 /// Packs of which it is remembered who gave them.
 const GIVERS_MAX: usize = 256;
@@ -53,6 +61,7 @@ pub(crate) struct HostSource {
     failed: Mutex<Failed>,
     /// Who gave the bytes of a pack last, by stripe, so that bytes that do not open can be laid to somebody.
     givers: Mutex<BTreeMap<PackId, Vec<NodeId>>>,
+    started: Instant,
     fetched: AtomicU64,
     lost: AtomicBool,
     shards: AtomicU64,
@@ -68,6 +77,7 @@ impl HostSource {
             speeds: Mutex::default(),
             failed: Mutex::default(),
             givers: Mutex::default(),
+            started: clock::instant(),
             fetched: AtomicU64::new(0),
             lost: AtomicBool::new(false),
             shards: AtomicU64::new(0),
@@ -130,7 +140,7 @@ impl HostSource {
             .flatten()
             .ok_or(SourceError::Lost { pack: pack.id })?;
         for _ in 0..PLANS_MAX {
-            let Some((label, plan)) = self.plan(&facts, ranges) else {
+            let Some((label, plan)) = self.plan_when_dialled(&facts, ranges).await else {
                 return Err(self.too_few(&facts));
             };
             if let Ok(parts) = self.follow(&label, &plan, ranges).await {
@@ -143,6 +153,23 @@ impl HostSource {
             }
         }
         Err(self.too_few(&facts))
+    }
+
+    /// A plan, as soon as there is one; `None` when there is none with every host that answers.
+    async fn plan_when_dialled(
+        &self,
+        facts: &PackFacts,
+        ranges: &[Range<u64>],
+    ) -> Option<(SignedLabel, SourcePlan)> {
+        loop {
+            let is_last = contact::all_answered(&self.node)
+                || clock::instant().saturating_duration_since(self.started) >= DIALLED_MAX;
+            match self.plan(facts, ranges) {
+                Some(plan) => return Some(plan),
+                None if is_last => return None,
+                None => tokio::time::sleep(DIALLED_LOOK).await,
+            }
+        }
     }
 
     /// The newest stripe that can give the ranges now, and from whom.

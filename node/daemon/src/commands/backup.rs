@@ -16,6 +16,7 @@ use crate::api::{
     Progress, Protection, WaitGoal,
 };
 use crate::clock;
+use crate::contact;
 use crate::job::{self, JobProgress};
 use crate::node::{Node, Owned};
 use crate::outlet::NodeOutlet;
@@ -269,12 +270,7 @@ fn is_sending(node: &Node) -> bool {
 
 /// Whether the engine has said that everything that reachable hosts take is sent, and everybody who could come has come.
 fn sent(node: &Node, work: crate::pulse::Work, waited: Duration) -> bool {
-    let own = node.identity.node;
-    let all_known = node
-        .circle
-        .members()
-        .iter()
-        .all(|member| *member == own || node.pulse.has_answered(member));
+    let all_known = contact::all_answered(node);
     if node.pulse.online().is_empty() {
         return all_known || waited >= ARRIVAL_MAX;
     }

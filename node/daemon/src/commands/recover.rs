@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use nuthatch_format::keys::{ArchiveKeys, RecoveryPhrase};
 use nuthatch_format::{LineId, NodeId};
 use nuthatch_wire::membership::{Charter, Roster};
@@ -25,6 +27,15 @@ use crate::{job, roster_sync};
 
 /// Hosts that are asked in all.
 const HOSTS_MAX: usize = 256;
+
+/// Hosts that are asked at a time.
+const CLAIMS_MAX: usize = 16;
+
+/// How long the first grant may take: a dial and two answers.
+const CLAIM_MAX: Duration = Duration::from_mins(1);
+
+/// How long further hosts have after one has let us in.
+const OTHERS_MAX: Duration = Duration::from_secs(3);
 
 /// How long nodes on the local network have to show themselves, when no address was given.
 const LAN_WAIT: Duration = Duration::from_secs(8);
@@ -138,12 +149,22 @@ async fn ask_hosts(
     let mut asked = BTreeSet::from([node.identity.node]);
     let mut granted = BTreeMap::new();
     let mut refused_count = 0_u32;
-    while let Some(peer) = waiting.pop_front() {
-        if !asked.insert(peer) || asked.len() > HOSTS_MAX {
-            continue;
+    let mut running = FuturesUnordered::new();
+    loop {
+        while running.len() < CLAIMS_MAX
+            && let Some(peer) = waiting.pop_front()
+        {
+            if asked.insert(peer) && asked.len() <= HOSTS_MAX {
+                progress(out, Phase::Connect, started, &node.circle.name_of(&peer));
+                running.push(async move { (peer, claim::claim(node, claimant, peer).await) });
+            }
         }
-        progress(out, Phase::Connect, started, &node.circle.name_of(&peer));
-        match claim::claim(node, claimant, peer).await {
+        let patience = if granted.is_empty() { CLAIM_MAX } else { OTHERS_MAX };
+        // With somebody's grant in hand, hosts that do not answer have only a moment more.
+        let Ok(Some((peer, claimed))) = tokio::time::timeout(patience, running.next()).await else {
+            break;
+        };
+        match claimed {
             Ok(Some(grant)) => {
                 for introduction in &grant.introductions {
                     node.circle
@@ -156,6 +177,7 @@ async fn ask_hosts(
             Err(error) => unreachable.push(format!("{}: {error}", peer.short())),
         }
     }
+    drop(running);
     if !granted.is_empty() {
         return Ok(granted);
     }
