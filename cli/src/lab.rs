@@ -181,15 +181,10 @@ async fn destroy(scene: &mut Scene, plan: &Plan, story: &Story) -> Result<(), Fa
     story.begin("Disaster");
     let start = clock::instant();
     let gone = scene.destroy(plan.lose).await?;
-    let friends = if gone.is_empty() {
-        String::new()
-    } else {
-        format!(", and so are {}", gone.join(" and "))
-    };
-    let friends = if gone.len() == 1 {
-        friends.replace("so are", "so is")
-    } else {
-        friends
+    let friends = match gone.as_slice() {
+        [] => String::new(),
+        [one] => format!(", and so is {one}"),
+        [most @ .., last] => format!(", and so are {} and {last}", most.join(", ")),
     };
     story.done(
         "Disaster",

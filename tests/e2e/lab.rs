@@ -16,7 +16,7 @@ fn lab(world: &World, args: &[&str], folder: Option<&Path>) -> Ran {
 
 #[test]
 fn everything_comes_back_after_the_losses_that_were_asked_for() {
-    for (nodes, lose) in [("2", "0"), ("3", "1"), ("4", "1")] {
+    for (nodes, lose) in [("2", "0"), ("3", "1"), ("12", "3")] {
         let world = World::new();
         let folder = world.folder("folder");
         let ran = lab(&world, &["--nodes", nodes, "--lose", lose], Some(&folder)).ended(0);
@@ -33,6 +33,18 @@ fn everything_comes_back_after_the_losses_that_were_asked_for() {
             "the lab touches no home of ours"
         );
     }
+}
+
+#[test]
+fn the_story_that_a_newcomer_runs_first_has_a_good_end() {
+    let world = World::new();
+    let ran = lab(&world, &[], None).ended(0);
+    let summary = ran.summary();
+    assert_eq!((&summary["nodes"], &summary["lost"]), (&6.into(), &2.into()));
+    assert!(
+        summary["files"].as_u64() >= Some(10_000) && summary["differences"] == 0,
+        "{summary}"
+    );
 }
 
 #[test]
