@@ -206,7 +206,8 @@ pub(super) fn tally(root: &Path) -> io::Result<Tally> {
         for (name, meta) in list(&directory)? {
             let path = directory.join(name);
             tally.entries += 1;
-            if left_out(&path, &meta, privilege) || !privilege.owns(meta.uid()) {
+            let is_socket = FileType::from_raw_mode(meta.mode()) == FileType::Socket;
+            if !is_socket && (left_out(&path, &meta, privilege) || !privilege.owns(meta.uid())) {
                 tally.needs_root += 1;
             }
             if meta.is_dir() {
