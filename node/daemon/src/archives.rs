@@ -3,50 +3,38 @@
 //! Everything is verified here before it is kept; what is kept was synced. Which archives are hosted is the engine's verdict: a lease
 //! makes one known.
 
+mod statements;
+
 use std::collections::BTreeMap;
 
-use nuthatch_disk::segment_store::{PutSegment, PutSegmentError, PutStatementError, SegmentStore};
+use nuthatch_disk::segment_store::{PutSegment, PutSegmentError};
 use nuthatch_disk::{FileError, IndexError};
 use nuthatch_engine::boundary::{Input, VaultFacts};
 use nuthatch_format::journal::union::believed_segments;
 use nuthatch_format::journal::{LineHead, SignedSegment};
-use nuthatch_format::statement::{Belief, SignedStatement, StatementSet};
+use nuthatch_format::statement::Belief;
 use nuthatch_format::{ArchiveId, ByteCount, LabelId, LineId, NodeId, SegmentId};
 use nuthatch_wire::attest::{AttestError, Attestation};
-use nuthatch_wire::bounded::{List, Opaque};
+use nuthatch_wire::bounded::List;
 use nuthatch_wire::bulk::Refusal;
 use nuthatch_wire::inventory::Holding;
-use nuthatch_wire::message::{INTRODUCTIONS_MAX, Introduction, RosterItem};
+use nuthatch_wire::message::{INTRODUCTIONS_MAX, Introduction, LINES_MAX, RosterItem};
 use nuthatch_wire::receipt::SegmentReceipt;
-use parking_lot::RwLock;
 
 use crate::clock;
 use crate::events::FaultKind;
 use crate::node::Node;
 
+pub(crate) use statements::Statements;
+
 /// Holdings read at a time.
 const HOLDINGS_PAGE: usize = 4096;
 
-/// The statements of every archive that is known here.
-#[derive(Debug, Default)]
-pub(crate) struct Statements(RwLock<BTreeMap<ArchiveId, StatementSet>>);
+/// Lines that are kept of one device of a hosted archive. A device begins a new one only when its home was cloned or rolled back; one
+/// that is stolen can't take the places of the others.
+const LINES_PER_DEVICE_MAX: usize = 64;
 
-impl Statements {
-    /// Reads all statements of a store. Those that do not hold are left out: they are learned again.
-    pub(crate) fn open(store: &SegmentStore) -> Result<Self, FileError> {
-        let mut sets = BTreeMap::new();
-        for archive in store.known_archives()? {
-            let mut set = StatementSet::new(archive);
-            for statement in store.statements(&archive)? {
-                if let Err(error) = set.insert(statement) {
-                    tracing::warn!("a statement of {archive:?} is left out: {error}");
-                }
-            }
-            sets.insert(archive, set);
-        }
-        Ok(Self(RwLock::new(sets)))
-    }
-}
+const _: () = assert!(LINES_PER_DEVICE_MAX < LINES_MAX);
 
 /// Why a segment is not kept.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +45,15 @@ pub(crate) enum KeepSegmentError {
     /// No certificate of the archive makes its device a writer.
     #[error("no certificate makes the segment's device a writer of its archive")]
     NotCertified,
+    /// The device, or its archive, has as many lines as are kept.
+    #[error("as many lines of this archive are here as are kept")]
+    TooManyLines,
+    /// The device has added as much as its certificate allows it.
+    #[error("the device has used up its budget of {budget} bytes")]
+    OverBudget {
+        /// What its certificate allows.
+        budget: u64,
+    },
     /// The store.
     #[error(transparent)]
     Put(#[from] PutSegmentError),
@@ -69,65 +66,46 @@ impl KeepSegmentError {
             Self::Signature | Self::Put(PutSegmentError::Contradiction) => Refusal::Damaged,
             Self::NotCertified => Refusal::NotAllowed,
             Self::Put(PutSegmentError::Gap { .. }) => Refusal::NotFound,
-            Self::Put(_) => Refusal::Full,
+            Self::TooManyLines | Self::OverBudget { .. } | Self::Put(_) => Refusal::Full,
         }
     }
 }
 
 impl Node {
-    /// The statements of an archive that is owned or hosted here.
-    pub(crate) fn known_statements(&self, archive: &ArchiveId) -> Option<StatementSet> {
-        self.statements.0.read().get(archive).cloned()
-    }
-
-    /// Takes a statement of an archive that is known here; one that does not hold is left out. Answers whether it is new.
-    pub(crate) fn take_statement(&self, statement: &SignedStatement) -> bool {
-        let archive = statement.archive();
-        let mut sets = self.statements.0.write();
-        let Some(set) = sets.get_mut(&archive) else {
-            return false;
-        };
-        if set.contains(&statement.id()) {
-            return false;
-        }
-        if let Err(error) = set.insert(statement.clone()) {
-            tracing::debug!("a statement of {archive:?} is left out: {error}");
-            return false;
-        }
-        drop(sets);
-        if let Err(error) = self.segments.put_statement(statement) {
-            self.events.fault(
-                FaultKind::OwnDisk,
-                None,
-                format!("a statement can't be written: {error}"),
-            );
-        }
-        // A certificate or a revocation may change who is a member.
-        if let Ok(bytes) = Opaque::new(statement.bytes().to_vec())
-            && let Err(error) = self.take_roster(vec![RosterItem::Statement(bytes)])
-        {
-            self.events.fault(
-                FaultKind::OwnDisk,
-                None,
-                format!("the roster can't be written: {error}"),
-            );
-        }
-        true
-    }
-
-    /// Makes an archive known here, with the statement that came with its lease.
-    pub(crate) fn begin_hosting(
+    /// Keeps a segment of a hosted archive, as far as its device may still add something here. Answers whether it is new.
+    pub(crate) fn host_segment(
         &self,
-        archive: &ArchiveId,
-        statement: &SignedStatement,
-    ) -> Result<(), PutStatementError> {
-        self.segments.put_statement(statement)?;
-        self.statements
-            .0
-            .write()
-            .entry(*archive)
-            .or_insert_with(|| StatementSet::new(*archive));
-        self.take_statement(statement);
+        segment: &SignedSegment,
+        from: NodeId,
+    ) -> Result<bool, KeepSegmentError> {
+        let public = segment.public();
+        let at_place = self
+            .segments
+            .segments_at(&public.archive, &public.line, public.sequence)
+            .map_err(PutSegmentError::from)?;
+        if at_place.iter().all(|stored| stored.head.segment != segment.id()) {
+            self.check_bounds(segment)?;
+        }
+        self.keep_segment(segment, from)
+    }
+
+    fn check_bounds(&self, segment: &SignedSegment) -> Result<(), KeepSegmentError> {
+        let public = segment.public();
+        let lines = self.segments.lines(&public.archive);
+        let of_device = lines.iter().filter(|line| line.head.device == public.device);
+        let is_full = lines.len() >= LINES_MAX || of_device.count() >= LINES_PER_DEVICE_MAX;
+        if is_full && lines.iter().all(|line| line.head.line != public.line) {
+            return Err(KeepSegmentError::TooManyLines);
+        }
+        let statements = self.known_statements(&public.archive);
+        let certificate = statements
+            .as_ref()
+            .and_then(|set| set.certificate_of(&public.device));
+        let budget = certificate.map_or(u64::MAX, |certificate| certificate.byte_budget.0);
+        let used = self.segments.usage_of_device(&public.archive, &public.device);
+        if used.0.saturating_add(segment.bytes().len() as u64) > budget {
+            return Err(KeepSegmentError::OverBudget { budget });
+        }
         Ok(())
     }
 
@@ -201,7 +179,7 @@ impl Node {
             let Some(last) = page.last() else {
                 return Ok(previous);
             };
-            from = last.head.sequence + 1;
+            from = last.head.sequence.saturating_add(1);
             previous.extend(page.iter().map(|stored| (stored.head.segment, stored.previous)));
         }
     }

@@ -48,6 +48,11 @@ impl NodeGate {
         claimants.insert(node, now.after(CLAIM_VALID));
     }
 
+    /// Ends what a claim has opened: its device was revoked.
+    pub(crate) fn forget_claimant(&self, node: &NodeId) {
+        self.claimants.write().remove(node);
+    }
+
     /// Whether the roster names this node.
     pub(crate) fn is_member(&self, node: &NodeId) -> bool {
         self.members.read().contains(node)

@@ -137,6 +137,7 @@ impl Node {
 
     /// Takes what somebody knows of the circle; what does not hold is left out.
     pub(crate) fn take_roster(&self, items: Vec<RosterItem>) -> Result<Changes, CircleError> {
+        self.keep_statements_in(&items);
         let before = self.address_times();
         let news = self.split_known(items.clone()).1;
         let changes = self.circle.merge(items)?;

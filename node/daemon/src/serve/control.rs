@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nuthatch_engine::boundary;
 use nuthatch_format::codec::{self, DecodeReason};
-use nuthatch_format::statement::SignedStatement;
+use nuthatch_format::statement::{SignedStatement, StatementSet};
 use nuthatch_format::{ArchiveId, NodeId};
 use nuthatch_wire::attest::{Attestation, Nonce};
 use nuthatch_wire::bounded::{List, Opaque};
@@ -188,10 +188,8 @@ async fn lease(
 }
 
 /// The set with one more statement; one that does not hold changes nothing.
-fn with(
-    mut set: nuthatch_format::statement::StatementSet,
-    statement: &SignedStatement,
-) -> nuthatch_format::statement::StatementSet {
+fn with(set: Arc<StatementSet>, statement: &SignedStatement) -> StatementSet {
+    let mut set = Arc::unwrap_or_clone(set);
     if let Err(error) = set.insert(statement.clone()) {
         tracing::debug!("a statement is left out: {error}");
     }
@@ -274,10 +272,7 @@ fn journal_heads(
     Ok(List::first_of(receipts))
 }
 
-fn statements_page(
-    set: &nuthatch_format::statement::StatementSet,
-    after: Option<nuthatch_format::StatementId>,
-) -> StatementsPage {
+fn statements_page(set: &StatementSet, after: Option<nuthatch_format::StatementId>) -> StatementsPage {
     let rest = || {
         set.all()
             .filter(move |statement| after.is_none_or(|after| statement.id() > after))

@@ -117,7 +117,7 @@ fn decide(
     let archive = proof.open()?.archive;
     let statements = node.known_statements(&archive);
     let proven = claim::decide(proof, &facts, |asked| {
-        statements.as_ref().filter(|set| set.archive() == *asked)
+        statements.as_deref().filter(|set| set.archive() == *asked)
     })?;
     node.take_statement(&proven.statement);
     node.circle.gate().admit_claimant(claimant);

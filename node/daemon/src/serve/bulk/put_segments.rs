@@ -89,7 +89,7 @@ async fn take(
     };
     let head = segment.head();
     let (keeper, from) = (Arc::clone(node), stream.node());
-    let kept = tokio::task::spawn_blocking(move || keeper.keep_segment(&segment, from)).await;
+    let kept = tokio::task::spawn_blocking(move || keeper.host_segment(&segment, from)).await;
     match kept {
         Ok(Ok(is_new)) => {
             if let (Some(accepted), true) = (accepted, is_new) {
