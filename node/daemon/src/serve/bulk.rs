@@ -10,10 +10,11 @@ mod put_shard;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nuthatch_format::Span;
-use nuthatch_transport::{BulkError, BulkStream};
+use nuthatch_format::{ArchiveId, Span};
+use nuthatch_transport::{BulkError, BulkStream, Gate as _, Standing};
 use nuthatch_wire::bulk::{Busy, Frame, Refusal};
 
+use super::rights;
 use crate::links::IDLE_TIMEOUT;
 use crate::node::Node;
 
@@ -60,6 +61,12 @@ pub(crate) async fn serve(node: Arc<Node>, mut stream: BulkStream) {
                 return;
             }
         };
+        // Standing may have ended since the stream was opened.
+        if node.circle.gate().standing(&peer) == Standing::Stranger {
+            tracing::debug!("{peer:?} has no standing any more");
+            drop(refuse(&mut stream, Refusal::NotAllowed).await);
+            return;
+        }
         let ended = match opening {
             Frame::PutShard(put) => put_shard::serve(&node, &mut stream, put).await,
             Frame::GetRange(get) => get::serve_range(&node, &mut stream, get).await,
@@ -76,6 +83,18 @@ pub(crate) async fn serve(node: Arc<Node>, mut stream: BulkStream) {
             return;
         }
     }
+}
+
+/// Whether the asker may have anything of the archive.
+fn may_read(node: &Node, stream: &BulkStream, archive: &ArchiveId) -> bool {
+    node.known_statements(archive)
+        .is_some_and(|statements| rights::may_read(&statements, &stream.node()))
+}
+
+/// Whether the asker may offer anything for the archive: members may for every one, since what is carried decides; a claimant for its
+/// own.
+fn may_offer(node: &Node, stream: &BulkStream, archive: &ArchiveId) -> bool {
+    node.circle.gate().is_member(&stream.node()) || may_read(node, stream, archive)
 }
 
 async fn refuse(stream: &mut BulkStream, refusal: Refusal) -> Result<(), ServeError> {

@@ -6,17 +6,20 @@ use std::sync::Arc;
 
 use nuthatch_engine::boundary;
 use nuthatch_format::codec::{self, DecodeReason};
+use nuthatch_format::journal::LineHead;
 use nuthatch_format::statement::{SignedStatement, StatementSet};
 use nuthatch_format::{ArchiveId, NodeId};
 use nuthatch_wire::attest::{Attestation, Nonce};
 use nuthatch_wire::bounded::{List, Opaque};
+use nuthatch_wire::bulk::LabelBytes;
 use nuthatch_wire::inventory::{
     HOLDINGS_PER_PAGE_MAX, Holding, InventoryBuilder, InventoryPage, InventoryPageRequest, InventoryReply,
     InventoryRequest, InventoryRoot,
 };
 use nuthatch_wire::lease::{Lease, LeaseAnswer, LeaseRefusal, LeaseRequest};
 use nuthatch_wire::message::{
-    ErrorCode, Hello, LINES_MAX, Reply, Request, RosterItem, StatementsPage, page_of,
+    ErrorCode, Hello, LABELS_PER_QUESTION_MAX, LINES_MAX, PutStatements, Reply, Request, RosterItem,
+    StatementsPage, StripeLabelsRequest, page_of,
 };
 use nuthatch_wire::receipt::SegmentReceipt;
 
@@ -24,7 +27,7 @@ use super::rights;
 use crate::clock;
 use crate::node::Node;
 
-/// Answers one question. What it reads or writes on the disk keeps the calling thread for a moment, so it must be one that may block.
+/// Answers one question. Whatever touches the disk or checks signatures runs on a thread that may wait, never on one of the network's.
 pub(crate) async fn answer(node: Arc<Node>, asker: NodeId, message: Vec<u8>) -> Vec<u8> {
     let reply = match codec::decode::<Request>(&message) {
         Ok(request) => match reply(&node, asker, request).await {
@@ -51,8 +54,11 @@ async fn reply(node: &Arc<Node>, asker: NodeId, request: Request) -> Result<Repl
     match request {
         Request::Hello(hello) => {
             members_only()?;
-            take_hello(node, &hello);
-            Ok(Reply::Hello(node.hello()))
+            blocking(node, move |node| {
+                take_hello(node, &hello);
+                Ok(Reply::Hello(node.hello()))
+            })
+            .await
         }
         Request::Roster(wanted) => {
             members_only()?;
@@ -63,9 +69,12 @@ async fn reply(node: &Arc<Node>, asker: NodeId, request: Request) -> Result<Repl
         }
         Request::PutRoster(items) => {
             members_only()?;
-            node.take_roster(items.into_vec())
-                .map_err(|_| ErrorCode::Failed)?;
-            Ok(Reply::Done)
+            blocking(node, move |node| {
+                node.take_roster(items.into_vec())
+                    .map_err(|_| ErrorCode::Failed)?;
+                Ok(Reply::Done)
+            })
+            .await
         }
         Request::Lease(asked) => lease(node, asker, is_member, &asked).await.map(Reply::Lease),
         Request::Inventory(asked) => blocking(node, move |node| inventory(node, asker, &asked))
@@ -85,30 +94,50 @@ async fn reply(node: &Arc<Node>, asker: NodeId, request: Request) -> Result<Repl
             Ok(Reply::Statements(statements_page(&set, asked.after)))
         }
         Request::PutStatements(put) => {
-            // Whoever brings them: each is signed by the archive. They are kept where the archive is known.
-            node.known_statements(&put.archive).ok_or(ErrorCode::NotAllowed)?;
-            for bytes in &put.statements {
-                if let Ok(statement) = SignedStatement::parse(bytes)
-                    && statement.archive() == put.archive
-                {
-                    node.take_statement(&statement);
-                }
-            }
-            Ok(Reply::Done)
+            blocking(node, move |node| put_statements(node, asker, is_member, &put)).await
         }
         Request::Introductions(archive) => {
             readable(node, &archive, asker)?;
-            Ok(Reply::Introductions(node.introductions(&archive)))
+            blocking(node, move |node| {
+                Ok(Reply::Introductions(node.introductions(&archive)))
+            })
+            .await
         }
         Request::StripeLabels(asked) => {
             readable(node, &asked.archive, asker)?;
-            let labels = asked.labels.iter().filter_map(|id| {
-                let label = node.vault.label(&asked.archive, id).ok()??;
-                Opaque::new(label.bytes().to_vec()).ok()
-            });
-            Ok(Reply::Labels(page_of(labels, |label| label.len() + 5)))
+            blocking(node, move |node| Ok(Reply::Labels(labels(node, &asked)))).await
         }
     }
+}
+
+/// Keeps statements where their archive is known. A member may bring anybody's, since each is signed by its archive; a claimant only
+/// those of an archive that it may read, so that it does not learn which others are here.
+fn put_statements(
+    node: &Node,
+    asker: NodeId,
+    is_member: bool,
+    put: &PutStatements,
+) -> Result<Reply, ErrorCode> {
+    let known = node.known_statements(&put.archive).ok_or(ErrorCode::NotAllowed)?;
+    if !is_member && !rights::may_read(&known, &asker) {
+        return Err(ErrorCode::NotAllowed);
+    }
+    for bytes in &put.statements {
+        if let Ok(statement) = SignedStatement::parse(bytes)
+            && statement.archive() == put.archive
+        {
+            node.take_statement(&statement);
+        }
+    }
+    Ok(Reply::Done)
+}
+
+fn labels(node: &Node, asked: &StripeLabelsRequest) -> List<LabelBytes, LABELS_PER_QUESTION_MAX> {
+    let labels = asked.labels.iter().filter_map(|id| {
+        let label = node.vault.label(&asked.archive, id).ok()??;
+        Opaque::new(label.bytes().to_vec()).ok()
+    });
+    page_of(labels, |label| label.len() + 5)
 }
 
 /// Whether the asker may read what is kept of an archive.
@@ -121,7 +150,7 @@ fn readable(node: &Node, archive: &ArchiveId, asker: NodeId) -> Result<(), Error
     }
 }
 
-fn take_hello(node: &Arc<Node>, hello: &Hello) {
+fn take_hello(node: &Node, hello: &Hello) {
     if let Some(certificate) = hello
         .certificate
         .as_ref()
@@ -162,8 +191,12 @@ async fn lease(
     match node.hosting.ask_lease(&node.engine, question).await {
         Ok(boundary::LeaseAnswer::Granted { bytes, until }) => {
             // With the lease the archive is one that is hosted here, and its certificates are kept.
-            node.begin_hosting(&asked.archive, &statement)
-                .map_err(|_| ErrorCode::Failed)?;
+            let archive = asked.archive;
+            blocking(node, move |node| {
+                node.begin_hosting(&archive, &statement)
+                    .map_err(|_| ErrorCode::Failed)
+            })
+            .await?;
             let now = clock::now();
             let lease = Lease {
                 archive: asked.archive,
@@ -248,28 +281,23 @@ fn journal_heads(
     archive: ArchiveId,
 ) -> Result<List<Attestation<SegmentReceipt>, LINES_MAX>, ErrorCode> {
     readable(node, &archive, asker)?;
-    let mut receipts = Vec::new();
-    for line in node.segments.lines(&archive) {
+    let lines = node.segments.lines(&archive);
+    let mut heads: Vec<LineHead> = lines.iter().map(|line| line.head).collect();
+    // What else stands in a line's last place comes after the heads of all lines: a device that forks can't crowd another's line out.
+    for line in &lines {
         let last = node
             .segments
             .segments_at(&archive, &line.head.line, line.head.sequence)
             .map_err(|_| ErrorCode::Failed)?;
-        // Of two in the last place the one that the line goes on from comes first, and both are shown.
-        for stored in last
-            .iter()
-            .filter(|stored| stored.head.segment == line.head.segment)
-            .chain(
-                last.iter()
-                    .filter(|stored| stored.head.segment != line.head.segment),
-            )
-        {
-            receipts.push(
-                node.sign_segment_receipt(archive, &stored.head)
-                    .map_err(|_| ErrorCode::Failed)?,
-            );
-        }
+        let others = last.iter().map(|stored| stored.head);
+        heads.extend(others.filter(|head| head.segment != line.head.segment));
     }
-    Ok(List::first_of(receipts))
+    heads.truncate(LINES_MAX);
+    let receipts: Result<Vec<_>, _> = heads
+        .iter()
+        .map(|head| node.sign_segment_receipt(archive, head))
+        .collect();
+    Ok(List::first_of(receipts.map_err(|_| ErrorCode::Failed)?))
 }
 
 fn statements_page(set: &StatementSet, after: Option<nuthatch_format::StatementId>) -> StatementsPage {

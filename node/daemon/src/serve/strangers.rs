@@ -2,6 +2,8 @@
 //!
 //! Both begin with a nonce of ours, used once and bound to the connection's node, so that nothing said to another host counts here.
 
+use std::sync::Arc;
+
 use nuthatch_format::{NodeId, codec};
 use nuthatch_wire::attest::Nonce;
 use nuthatch_wire::bounded::List;
@@ -20,10 +22,15 @@ fn nonce(node: &Node, asker: NodeId) -> Option<Nonce> {
 }
 
 /// Answers a message of the joining protocol; `None` when there is no answer to give.
-pub(crate) fn answer_join(node: &Node, joiner: NodeId, message: &[u8]) -> Option<Vec<u8>> {
-    let reply = match codec::decode(message) {
-        Ok(JoinRequest::Hello(_)) => JoinReply::Nonce(nonce(node, joiner)?),
-        Ok(JoinRequest::Petition(petition)) => admit(node, joiner, &petition),
+pub(crate) async fn answer_join(node: Arc<Node>, joiner: NodeId, message: Vec<u8>) -> Option<Vec<u8>> {
+    let reply = match codec::decode(&message) {
+        Ok(JoinRequest::Hello(_)) => JoinReply::Nonce(nonce(&node, joiner)?),
+        // Signatures are checked and the roster is written: not on a thread of the network.
+        Ok(JoinRequest::Petition(petition)) => {
+            tokio::task::spawn_blocking(move || admit(&node, joiner, &petition))
+                .await
+                .ok()?
+        }
         Err(_) => JoinReply::Refused(JoinRefusal::NotValid),
     };
     Some(codec::encode(&reply))
@@ -42,7 +49,11 @@ fn admit(node: &Node, joiner: NodeId, petition: &Petition) -> JoinReply {
         Ok(match roster {
             Some(roster) => {
                 let verdict = roster.admit(petition, &facts, &node.identity.key);
-                (verdict, roster.welcome())
+                let welcome = match verdict {
+                    Admit::Admitted => roster.welcome(),
+                    Admit::WaitsForPerson(_) | Admit::Refused(_) => List::empty(),
+                };
+                (verdict, welcome)
             }
             None => (Admit::Refused(JoinRefusal::NotValid), List::empty()),
         })
@@ -83,16 +94,17 @@ fn admit(node: &Node, joiner: NodeId, petition: &Petition) -> JoinReply {
 }
 
 /// Answers a message of the claiming protocol; `None` when there is no answer to give. Every refusal is the same bytes.
-pub(crate) fn answer_claim(node: &Node, claimant: NodeId, message: &[u8]) -> Option<Vec<u8>> {
-    let reply = match codec::decode(message) {
-        Ok(ClaimRequest::Hello) => ClaimReply::Nonce(nonce(node, claimant)?),
-        Ok(ClaimRequest::Proof(proof)) => match decide(node, claimant, &proof) {
-            Ok(reply) => reply,
-            Err(error) => {
+pub(crate) async fn answer_claim(node: Arc<Node>, claimant: NodeId, message: Vec<u8>) -> Option<Vec<u8>> {
+    let reply = match codec::decode(&message) {
+        Ok(ClaimRequest::Hello) => ClaimReply::Nonce(nonce(&node, claimant)?),
+        // Signatures are checked and the certificate is written: not on a thread of the network.
+        Ok(ClaimRequest::Proof(proof)) => {
+            let decided = tokio::task::spawn_blocking(move || decide(&node, claimant, &proof)).await;
+            decided.ok()?.unwrap_or_else(|error| {
                 tracing::info!("refused the claim of {claimant:?}: {error}");
                 ClaimReply::Refused
-            }
-        },
+            })
+        }
         Err(_) => ClaimReply::Refused,
     };
     Some(codec::encode(&reply))

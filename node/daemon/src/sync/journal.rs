@@ -109,14 +109,20 @@ pub(crate) async fn statements(node: &Arc<Node>, archive: ArchiveId, host: NodeI
             Request::Statements(StatementsRequest { archive, after }),
             Statements
         )?;
-        for bytes in &page.statements {
-            if let Ok(statement) = SignedStatement::parse(bytes)
-                && statement.archive() == archive
-            {
-                theirs.insert(statement.id());
-                node.take_statement(&statement);
-            }
-        }
+        let (taker, statements) = (Arc::clone(node), page.statements);
+        let taken = tokio::task::spawn_blocking(move || {
+            let parsed = statements
+                .iter()
+                .filter_map(|bytes| SignedStatement::parse(bytes).ok());
+            let of_archive = parsed.filter(|statement| statement.archive() == archive);
+            of_archive
+                .map(|statement| {
+                    taker.take_statement(&statement);
+                    statement.id()
+                })
+                .collect::<Vec<_>>()
+        });
+        theirs.extend(taken.await.unwrap_or_default());
         after = page.next;
         if after.is_none() {
             break;

@@ -100,8 +100,8 @@ async fn take(node: &Arc<Node>, event: Event) {
             let server = Arc::clone(node);
             node.tasks.spawn(async move {
                 let answer = match protocol {
-                    ControlProtocol::Join => serve::strangers::answer_join(&server, asker, &message),
-                    ControlProtocol::Claim => serve::strangers::answer_claim(&server, asker, &message),
+                    ControlProtocol::Join => serve::strangers::answer_join(server, asker, message).await,
+                    ControlProtocol::Claim => serve::strangers::answer_claim(server, asker, message).await,
                     ControlProtocol::Control => Some(serve::control::answer(server, asker, message).await),
                 };
                 // Dropped without an answer, the transport tells the asker that there is none.

@@ -12,17 +12,10 @@ use nuthatch_transport::BulkStream;
 use nuthatch_wire::bounded::Opaque;
 use nuthatch_wire::bulk::{Credit, Data, Frame, GetRange, GetSegments, Refusal, Segment};
 
-use super::{ServeError, next, refuse};
+use super::{ServeError, may_read, next, refuse};
 use crate::node::Node;
 use crate::outboards::NoTree;
 use crate::send::Window;
-use crate::serve::rights;
-
-/// Whether the asker may have anything of the archive.
-fn may_read(node: &Node, stream: &BulkStream, archive: &ArchiveId) -> bool {
-    node.known_statements(archive)
-        .is_some_and(|statements| rights::may_read(&statements, &stream.node()))
-}
 
 /// Serves `GetRange` to its end.
 pub(super) async fn serve_range(
@@ -60,7 +53,11 @@ pub(super) async fn serve_range(
                 other => return Err(ServeError::OutOfTurn(other.name())),
             }
         }
-        let range = offset..(offset + SLICE_RANGE).min(end);
+        // A device may be revoked meanwhile.
+        if !may_read(node, stream, &get.archive) {
+            return refuse(stream, Refusal::NotAllowed).await;
+        }
+        let range = offset..offset.saturating_add(SLICE_RANGE).min(end);
         let Some(slice) = read_slice(node, place, Arc::clone(&outboard), range.clone()).await else {
             node.outboards.forget(&place);
             return refuse(stream, Refusal::Damaged).await;
@@ -111,13 +108,14 @@ pub(super) async fn serve_segments(
     stream: &mut BulkStream,
     get: GetSegments,
 ) -> Result<(), ServeError> {
-    if !may_read(node, stream, &get.archive) {
-        return refuse(stream, Refusal::NotAllowed).await;
-    }
     let mut credit = Credit::default();
     credit.add(get.credit)?;
     let mut sequence = get.from_sequence;
     loop {
+        // Asked at each place: a device may be revoked meanwhile.
+        if !may_read(node, stream, &get.archive) {
+            return refuse(stream, Refusal::NotAllowed).await;
+        }
         let segments = Arc::clone(&node.segments);
         let (archive, line) = (get.archive, get.line);
         let read = tokio::task::spawn_blocking(move || read_place(&segments, archive, line, sequence));
@@ -142,7 +140,10 @@ pub(super) async fn serve_segments(
             credit.take(frame.payload_len())?;
             stream.send(&frame).await?;
         }
-        sequence += 1;
+        let Some(next_sequence) = sequence.checked_add(1) else {
+            return Ok(stream.send(&Frame::Finish).await?);
+        };
+        sequence = next_sequence;
     }
 }
 

@@ -8,7 +8,7 @@ use nuthatch_format::{ArchiveId, ByteCount};
 use nuthatch_transport::BulkStream;
 use nuthatch_wire::bulk::{Accept, Credit, Frame, Refusal, SEGMENT_LEN_MAX};
 
-use super::{RETRY, ServeError, busy, next, refusal, refuse};
+use super::{RETRY, ServeError, busy, may_offer, next, refusal, refuse};
 use crate::hosting::Decided;
 use crate::node::Node;
 
@@ -21,6 +21,9 @@ pub(super) async fn serve(
     stream: &mut BulkStream,
     archive: ArchiveId,
 ) -> Result<(), ServeError> {
+    if !may_offer(node, stream, &archive) {
+        return refuse(stream, Refusal::NotAllowed).await;
+    }
     if node.known_statements(&archive).is_none() {
         return refuse(stream, Refusal::NoLease).await;
     }

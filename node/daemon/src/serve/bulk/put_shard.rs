@@ -1,16 +1,18 @@
 //! Taking one shard: for what it carries, never for who brings it.
 
+use std::sync::Arc;
+
 use nuthatch_disk::vault::{Begin, FinishShardError, ShardPlace, ShardWriter, WriteShardError};
 use nuthatch_engine::boundary::{OfferFacts, OfferVerdict, Offered, PackKind, StripeHere};
 use nuthatch_format::label::SignedLabel;
 use nuthatch_format::slice;
-use nuthatch_format::{ByteCount, ShardId};
+use nuthatch_format::{ByteCount, NodeId, ShardId};
 use nuthatch_transport::BulkStream;
 use nuthatch_wire::attest::Attestation;
 use nuthatch_wire::bulk::{Accept, Credit, Data, Frame, PutShard, RANGE_LEN_MAX, Refusal, SLICE_LEN_MAX};
 use nuthatch_wire::receipt::Receipt;
 
-use super::{RETRY, ServeError, busy, next, refusal, refuse};
+use super::{RETRY, ServeError, busy, may_offer, next, refusal, refuse};
 use crate::clock;
 use crate::hosting::{AcceptedOffer, Decided};
 use crate::node::Node;
@@ -26,11 +28,24 @@ struct Arrival {
 }
 
 /// Serves `PutShard` to its end.
-pub(super) async fn serve(node: &Node, stream: &mut BulkStream, put: PutShard) -> Result<(), ServeError> {
+pub(super) async fn serve(
+    node: &Arc<Node>,
+    stream: &mut BulkStream,
+    put: PutShard,
+) -> Result<(), ServeError> {
     let Some(arrival) = arrival(&put) else {
         return refuse(stream, Refusal::Damaged).await;
     };
-    let facts = match facts(node, stream, &arrival) {
+    if !may_offer(node, stream, &arrival.place.archive) {
+        return refuse(stream, Refusal::NotAllowed).await;
+    }
+    let (keeper, from) = (Arc::clone(node), stream.node());
+    let (arrival, facts) = blocking(move || {
+        let facts = facts(&keeper, from, &arrival);
+        (arrival, facts)
+    })
+    .await?;
+    let facts = match facts {
         Ok(facts) => facts,
         Err(error) => {
             tracing::warn!("the vault can't be asked: {error}");
@@ -44,7 +59,7 @@ pub(super) async fn serve(node: &Node, stream: &mut BulkStream, put: PutShard) -
         Ok(Decided::Not(OfferVerdict::Busy { retry_after })) => return busy(stream, retry_after).await,
         Ok(Decided::Not(OfferVerdict::Accept)) | Err(_) => return busy(stream, RETRY).await,
     };
-    let vault = std::sync::Arc::clone(&node.vault);
+    let vault = Arc::clone(&node.vault);
     let (label, index) = (arrival.label.clone(), put.index);
     let begun = blocking(move || vault.begin(&label, index)).await?;
     let (writer, from) = match begun {
@@ -80,7 +95,7 @@ fn arrival(put: &PutShard) -> Option<Arrival> {
     Some(Arrival { label, place, shard })
 }
 
-fn facts(node: &Node, stream: &BulkStream, arrival: &Arrival) -> Result<OfferFacts, String> {
+fn facts(node: &Node, from: NodeId, arrival: &Arrival) -> Result<OfferFacts, String> {
     let ShardPlace {
         archive,
         label,
@@ -104,7 +119,7 @@ fn facts(node: &Node, stream: &BulkStream, arrival: &Arrival) -> Result<OfferFac
         .believes_label(&archive, &label)
         .map_err(|error| text(&error))?;
     Ok(OfferFacts {
-        from: stream.node(),
+        from,
         archive,
         len: ByteCount(body.shard_len),
         offered: Offered::Shard {
