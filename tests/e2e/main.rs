@@ -9,6 +9,7 @@
 )]
 
 mod accidents;
+mod attacker;
 mod circle;
 #[expect(dead_code, reason = "the lab's comparison: not all of it is needed here")]
 #[path = "../../cli/src/lab/compare.rs"]
@@ -22,5 +23,7 @@ mod harness;
 mod homes;
 mod hostile;
 mod lab;
+mod members;
 mod one_friend;
 mod resume;
+mod strangers;
