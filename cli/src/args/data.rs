@@ -67,9 +67,6 @@ pub(crate) struct BackupArgs {
     /// Name of that file
     #[arg(long, value_name = "NAME", requires = "stdin")]
     pub stdin_name: Option<OsString>,
-    /// Say what would be done, store nothing
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 /// `nuthatch snapshots`.

@@ -44,7 +44,6 @@ pub(super) async fn run(session: &Session, args: BackupArgs) -> Result<Exit, Fai
         wait: args.wait.map(Into::into),
         wait_for_ms: u64::try_from(args.wait_for.as_millis()).unwrap_or(u64::MAX),
         stdin_name: args.stdin_name.as_deref().map(RawPath::from),
-        dry_run: args.dry_run,
     };
     let input = args.stdin.then(|| standard_input(session.cancel.clone()));
     let mut view = super::work_view(session);

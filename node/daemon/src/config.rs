@@ -33,7 +33,7 @@ pub const SURVIVE_MAX: u8 = 9;
 const KEYS: [&str; 8] = [
     "name", "listen", "port", "mdns", "quota", "survive", "staging", "periods",
 ];
-const PERIOD_KEYS: [&str; 3] = ["inventory", "roster", "journal"];
+const PERIOD_KEYS: [&str; 2] = ["inventory", "roster"];
 
 /// The settings of a node. Every field has a default, so that an empty file is a valid one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,10 +61,8 @@ pub struct Config {
 pub struct Periods {
     /// Between two inventories asked of a host that is online.
     pub inventory: Duration,
-    /// Between two comparisons of the roster with a member that is online.
+    /// Between two looks at what members and other devices of the archive have to tell.
     pub roster: Duration,
-    /// Longest time that a journal entry waits for others to share its segment.
-    pub journal: Duration,
 }
 
 impl Default for Periods {
@@ -72,7 +70,6 @@ impl Default for Periods {
         Self {
             inventory: Duration::from_hours(6),
             roster: Duration::from_mins(10),
-            journal: Duration::from_secs(30),
         }
     }
 }
@@ -161,7 +158,6 @@ struct FileForm {
 struct PeriodsForm {
     inventory: Option<String>,
     roster: Option<String>,
-    journal: Option<String>,
 }
 
 /// A size as people write it: `20GB` (powers of ten), `20GiB` (powers of two), `512` (bytes).
@@ -258,7 +254,6 @@ impl Config {
             periods: Periods {
                 inventory: period("periods.inventory", form.periods.inventory, usual.inventory)?,
                 roster: period("periods.roster", form.periods.roster, usual.roster)?,
-                journal: period("periods.journal", form.periods.journal, usual.journal)?,
             },
         })
     }
@@ -325,7 +320,7 @@ impl Config {
 
 /// First lines of a new file.
 const FILE_HEAD: &str = "# Settings of this node. A name that is not known is refused; leaving one out is its default.\n\
-    # name, listen, port, mdns, quota, survive, staging; [periods] inventory, roster, journal\n";
+    # name, listen, port, mdns, quota, survive, staging; [periods] inventory, roster\n";
 
 /// Whether a text can name a node: not empty, bounded, no control characters.
 pub fn check_name(name: &str) -> Result<(), String> {

@@ -76,7 +76,7 @@ async fn answer(
         Request::Events {} => commands::events::run(&node, out, cancel).await.map(|()| None),
         Request::Backup(backup) => commands::backup::run(&node, backup, out, input, cancel)
             .await
-            .map(|answer| answer.map(Answer::Backup)),
+            .map(|answer| Some(Answer::Backup(answer))),
         Request::Ls(ls) => commands::ls::run(&node, ls, out, cancel)
             .await
             .map(|answer| Some(Answer::Rows(answer))),

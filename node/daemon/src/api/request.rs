@@ -101,9 +101,6 @@ pub struct Backup {
     pub wait_for_ms: u64,
     /// Back up the streamed input as a file of this name, instead of paths.
     pub stdin_name: Option<RawPath>,
-    /// Look and count, store nothing.
-    #[serde(default)]
-    pub dry_run: bool,
 }
 
 /// Which snapshots to list.

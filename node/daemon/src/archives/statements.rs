@@ -11,6 +11,7 @@ use nuthatch_format::statement::{STATEMENT_LEN_MAX, SignedStatement, Statement, 
 use nuthatch_format::{ArchiveId, NodeId};
 use nuthatch_wire::bounded::Opaque;
 use nuthatch_wire::message::RosterItem;
+use nuthatch_wire::protocol::provider_key;
 use parking_lot::RwLock;
 
 use crate::events::FaultKind;
@@ -174,6 +175,18 @@ impl Node {
             .entry(*archive)
             .or_insert_with(|| Kept::new(*archive));
         self.take_statement(statement);
+        self.announce(archive);
         Ok(())
+    }
+
+    /// Tells the circle's address tables that this node holds something of an archive: a hint for whoever knows the archive.
+    pub(crate) fn announce(&self, archive: &ArchiveId) {
+        let (transport, key) = (self.transport.clone(), provider_key(archive));
+        self.tasks.spawn(async move { transport.provide(key).await });
+    }
+
+    /// The archives that are known here, ascending.
+    pub(crate) fn known_archives(&self) -> Vec<ArchiveId> {
+        self.statements.0.read().keys().copied().collect()
     }
 }

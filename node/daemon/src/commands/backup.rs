@@ -29,14 +29,14 @@ const ARRIVAL_MAX: Duration = Duration::from_secs(10);
 /// How often a wait looks again when nothing has stirred.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Backs up. `None` for a dry run's missing parts is in the summary.
+/// Backs up.
 pub(crate) async fn run(
     node: &Arc<Node>,
     request: Backup,
     out: &Outlet,
     input: Option<Input>,
     cancel: CancellationToken,
-) -> Result<Option<BackupSummary>, Failure> {
+) -> Result<BackupSummary, Failure> {
     let owned = node.owned().ok_or_else(no_archive)?;
     let started = clock::instant();
     let since = clock::now();
@@ -58,7 +58,7 @@ pub(crate) async fn run(
         node.transport.traffic().sent - sent_before,
     );
     match missed(node, wait, &safe) {
-        None => Ok(Some(summary)),
+        None => Ok(summary),
         Some(failure) => {
             // The snapshot stands; what was waited for did not come. Both are said.
             out.send(Message::Summary(Answer::Backup(summary))).await;
@@ -99,12 +99,6 @@ async fn run_job(
         }
         (None, _) => None,
     };
-    if request.dry_run {
-        return Err(
-            Failure::new(Exit::Usage, "dry_run", "a dry run of backup is not there yet")
-                .with_hint("run it without --dry-run; unchanged files cost nothing the next time"),
-        );
-    }
     let paths: Vec<_> = request
         .paths
         .iter()

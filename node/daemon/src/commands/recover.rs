@@ -15,6 +15,7 @@ use nuthatch_format::keys::{ArchiveKeys, RecoveryPhrase};
 use nuthatch_format::{LineId, NodeId};
 use nuthatch_wire::membership::{Charter, Roster};
 use nuthatch_wire::message::RosterItem;
+use nuthatch_wire::protocol::provider_key;
 
 use self::claim::{Claimant, Granted};
 use crate::api::{Exit, Failure, Message, Notice, Outlet, Phase, Progress, Recover, RecoverAnswer};
@@ -49,7 +50,7 @@ pub(crate) async fn run(node: &Arc<Node>, request: Recover, out: &Outlet) -> Res
     let since = clock::now();
     let keys = ArchiveKeys::derive(&phrase);
     let (claimant, adoption) = claimant(node, &phrase, &keys)?;
-    let asked = ask_hosts(node, &claimant, &request.peers, out).await?;
+    let mut asked = ask_hosts(node, &claimant, &request.peers, out).await?;
     if let Some(adoption) = adoption {
         let (owner, passphrase) = (Arc::clone(node), request.passphrase.clone());
         tokio::task::spawn_blocking(move || adoption.write(&owner.home, passphrase.as_ref()))
@@ -59,6 +60,7 @@ pub(crate) async fn run(node: &Arc<Node>, request: Recover, out: &Outlet) -> Res
     node.open_archive().await?;
     let owned = node.owned().ok_or_else(super::backup::no_archive)?;
     enter_circle(node, &asked, &keys).await;
+    ask_announced(node, &claimant, &mut asked).await;
     unite(node, &owned, &asked, out).await?;
     job::name_faults(node, since, out).await;
     let snapshots = owned
@@ -196,6 +198,30 @@ async fn ask_hosts(
     };
     Err(Failure::new(Exit::TryLater, "unreachable", format!("no host could be reached: {tried}"))
         .with_hint("give the address of a friend's node with --peer; the recovery kit has it, or 'nuthatch status' on the friend's machine"))
+}
+
+/// Claims at hosts that nobody introduced, and that have told the circle's address tables that they hold something of the archive.
+async fn ask_announced(node: &Arc<Node>, claimant: &Claimant, granted: &mut BTreeMap<NodeId, Granted>) {
+    for host in node
+        .transport
+        .providers(provider_key(&claimant.archive))
+        .await
+        .into_iter()
+        .take(HOSTS_MAX)
+    {
+        if host == node.identity.node || granted.contains_key(&host) || node.pulse.has_answered(&host) {
+            continue;
+        }
+        node.circle.sighted(host, node.transport.find_node(host).await);
+        match tokio::time::timeout(OTHERS_MAX, claim::claim(node, claimant, host)).await {
+            Ok(Ok(Some(grant))) => {
+                granted.insert(host, grant);
+            }
+            Ok(Ok(None)) => tracing::debug!("{host:?} announced the archive and refused the claim"),
+            Ok(Err(error)) => tracing::debug!("{host:?} announced the archive and can't be asked: {error}"),
+            Err(_) => tracing::debug!("{host:?} announced the archive and does not answer"),
+        }
+    }
 }
 
 async fn dial_peer(node: &Node, address: &str) -> Result<NodeId, nuthatch_transport::DialError> {

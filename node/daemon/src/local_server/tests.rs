@@ -61,7 +61,6 @@ fn stdin_backup() -> Request {
         wait: None,
         wait_for_ms: 0,
         stdin_name: Some(RawPath(b"x".to_vec())),
-        dry_run: false,
     })
 }
 

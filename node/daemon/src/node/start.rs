@@ -2,6 +2,7 @@
 
 mod network;
 mod owned;
+mod periods;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -96,6 +97,14 @@ impl Node {
         node.tasks
             .spawn(network::listen(Arc::downgrade(&node), events, node.stop.clone()));
         node.publish_addresses().await;
+        for archive in node.known_archives() {
+            node.announce(&archive);
+        }
+        node.tasks.spawn(periods::keep(
+            Arc::downgrade(&node),
+            node.config().periods,
+            node.stop.clone(),
+        ));
         Ok(node)
     }
 
