@@ -161,7 +161,11 @@ fn a_cloned_home_loses_nothing_and_is_noticed() {
     fs::write(folder.join("first"), b"first").unwrap();
     owner.backup(&folder, &PROTECTED).ended(0);
     fs::write(folder.join("second"), b"second").unwrap();
-    clone.backup(&folder, &PROTECTED).ended(0);
+    let noticed = clone.backup(&folder, &PROTECTED).ended(0);
+    assert!(
+        noticed.stdout.contains("two_lines"),
+        "a device that exists twice is said: {noticed:?}"
+    );
     let new = world.home("new");
     let recovered = new.recover(&circle.phrase, circle.hosts[0].1.address()).ended(0);
     assert_eq!(recovered.last()["snapshots"], 3, "{recovered:?}");

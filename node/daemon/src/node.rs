@@ -3,6 +3,7 @@
 
 mod start;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use nuthatch_disk::home::Home;
 use nuthatch_disk::segment_store::SegmentStore;
 use nuthatch_disk::staging::Staging;
 use nuthatch_disk::vault::Vault;
-use nuthatch_format::ArchiveId;
 use nuthatch_format::keys::{DeviceKeys, WriterKeys};
 use nuthatch_format::statement::SignedStatement;
+use nuthatch_format::{ArchiveId, LineId, NodeId};
 use nuthatch_transport::Transport;
 use nuthatch_wire::challenge::Challenges;
 use parking_lot::{Mutex, RwLock};
@@ -87,6 +88,8 @@ pub(crate) struct Owned {
     pub(crate) staging: Arc<Staging>,
     /// Appends to this device's line; the only one that does.
     pub(crate) journal: Arc<JournalWriter>,
+    /// Of lines that forked: how many segments beside the line each host was sent in this run.
+    pub(crate) forks_sent: Mutex<BTreeMap<(NodeId, LineId), u64>>,
 }
 
 impl Node {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nuthatch_format::journal::union::LineSummary;
-use nuthatch_format::journal::{ChainVerdict, SEGMENT_LEN_MAX, SignedSegment, verify_next};
+use nuthatch_format::journal::{ChainVerdict, Link, SEGMENT_LEN_MAX, SignedSegment, verify_next};
 use nuthatch_format::{ArchiveId, ByteCount, DeviceId, LabelId, LineId, SegmentId};
 use parking_lot::Mutex;
 
@@ -165,6 +165,8 @@ impl SegmentStore {
                 self.heal(&archive, segment, &stored, &at_place)?;
                 return Ok(PutSegment::Have);
             }
+            // Behind the line's end, and yet nothing is missing: a branch that grew longer than the line.
+            ChainVerdict::Gap { .. } if self.has_previous(&archive, &link)? => PutSegment::Fork,
             ChainVerdict::Gap { expected } => return Err(PutSegmentError::Gap { expected }),
             ChainVerdict::WrongDevice { .. } | ChainVerdict::Contradiction => {
                 return Err(PutSegmentError::Contradiction);
@@ -193,6 +195,17 @@ impl SegmentStore {
             note_in_line(&mut state.lines, &archive, &stored);
         }
         Ok(answer)
+    }
+
+    /// Whether the segment before this one is here, on whatever branch.
+    fn has_previous(&self, archive: &ArchiveId, link: &Link) -> Result<bool, IndexError> {
+        let Some(place) = link.head.sequence.checked_sub(1) else {
+            return Ok(false);
+        };
+        let before = self.index.at(archive, &link.head.line, place)?;
+        Ok(before
+            .iter()
+            .any(|stored| Some(stored.head.segment) == link.previous))
     }
 
     /// Writes a segment again whose file was lost or damaged.

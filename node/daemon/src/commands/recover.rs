@@ -202,13 +202,12 @@ async fn ask_hosts(
 
 /// Claims at hosts that nobody introduced, and that have told the circle's address tables that they hold something of the archive.
 async fn ask_announced(node: &Arc<Node>, claimant: &Claimant, granted: &mut BTreeMap<NodeId, Granted>) {
-    for host in node
-        .transport
-        .providers(provider_key(&claimant.archive))
-        .await
-        .into_iter()
-        .take(HOSTS_MAX)
-    {
+    let providers = node.transport.providers(provider_key(&claimant.archive));
+    // A hint only: tables full of dead nodes are not waited for.
+    let Ok(providers) = tokio::time::timeout(OTHERS_MAX, providers).await else {
+        return;
+    };
+    for host in providers.into_iter().take(HOSTS_MAX) {
         if host == node.identity.node || granted.contains_key(&host) || node.pulse.has_answered(&host) {
             continue;
         }

@@ -341,24 +341,27 @@ async fn push(
     shown: &JournalShown,
 ) -> Result<Put<()>, send::SendError> {
     for line in node.segments.lines(&owned.archive) {
-        let theirs: Vec<&SegmentReceipt> = shown
-            .heads
-            .iter()
-            .filter(|head| head.line == line.head.line)
-            .collect();
-        if let Some(same) = theirs.iter().find(|head| head.segment == line.head.segment) {
-            note(owned, line.head.line, host, same.sequence);
+        let id = line.head.line;
+        let theirs: Vec<&SegmentReceipt> = shown.heads.iter().filter(|head| head.line == id).collect();
+        // The head says nothing of what stands beside the line: of a line that forked, all is sent once, and counts only then.
+        let forks_here = owned.forks_sent.lock().get(&(host, id)).copied() == Some(line.fork_count);
+        let is_whole = line.fork_count == 0 || forks_here;
+        if is_whole && let Some(same) = theirs.iter().find(|head| head.segment == line.head.segment) {
+            note(owned, id, host, same.sequence);
             continue;
         }
         let from = match theirs.iter().map(|head| head.sequence).max() {
-            Some(sequence) if line.fork_count == 0 && sequence < line.head.sequence => sequence + 1,
-            Some(_) if line.fork_count > 0 => 0,
-            Some(_) => continue,
-            None => 0,
+            Some(sequence) if is_whole && sequence < line.head.sequence => sequence + 1,
+            Some(_) if is_whole => continue,
+            Some(_) | None => 0,
         };
-        match send_line(node, owned, host, line.head.line, from).await? {
-            Put::Held(Some(sequence)) => note(owned, line.head.line, host, sequence),
-            Put::Held(None) => {}
+        match send_line(node, owned, host, id, from).await? {
+            Put::Held(last) => {
+                owned.forks_sent.lock().insert((host, id), line.fork_count);
+                if let Some(sequence) = last {
+                    note(owned, id, host, sequence);
+                }
+            }
             Put::Busy(retry_after) => return Ok(Put::Busy(retry_after)),
             Put::Refused(refusal) => return Ok(Put::Refused(refusal)),
         }

@@ -118,6 +118,38 @@ fn both_branches_of_a_fork_are_kept_and_the_first_stays_the_head() {
 }
 
 #[test]
+fn a_branch_may_grow_longer_than_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let segments = line_of(3);
+    let line = segments[0].head().line;
+    let mut branch = Vec::new();
+    let mut position = Position::after(&segments[1].head());
+    for number in 90..94 {
+        let made = segment(2, position, &[], number);
+        position = Position::after(&made.head());
+        branch.push(made);
+    }
+    {
+        let store = SegmentStore::open(dir.path()).unwrap();
+        for one in &segments {
+            store.put(one).unwrap();
+        }
+        for one in &branch {
+            assert_eq!(store.put(one).unwrap(), PutSegment::Fork);
+        }
+        let unconnected = segment(2, Position::after(&line_of(9)[8].head()), &[], 5);
+        assert!(matches!(
+            store.put(&unconnected),
+            Err(PutSegmentError::Gap { .. })
+        ));
+    }
+    fs::remove_file(dir.path().join("index.redb")).unwrap();
+    let store = SegmentStore::open(dir.path()).unwrap();
+    assert_eq!(all(&store, &line).len(), segments.len() + branch.len());
+    assert_eq!(store.lines(&keys().archive)[0].head.line, line);
+}
+
+#[test]
 fn forks_of_one_place_are_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let store = SegmentStore::open(dir.path()).unwrap();

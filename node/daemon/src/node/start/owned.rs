@@ -8,6 +8,7 @@ use nuthatch_disk::staging::Staging;
 use nuthatch_format::ByteCount;
 use nuthatch_format::codec;
 use nuthatch_format::journal::Entry;
+use parking_lot::Mutex;
 
 use crate::api::{Exit, Failure};
 use crate::events::FaultKind;
@@ -51,6 +52,7 @@ pub(super) fn open(node: &Node) -> Result<Option<Owned>, Failure> {
         file_cache: Arc::new(file_cache),
         staging: Arc::new(staging),
         journal: Arc::new(journal),
+        forks_sent: Mutex::default(),
     };
     take_up_staged(node, &owned)?;
     Ok(Some(owned))
