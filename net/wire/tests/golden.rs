@@ -1,6 +1,6 @@
 //! Signed objects that outlive the program that made them: each from fixed keys, compared with files that are added once and never edited.
 //!
-//! The files lie in `tests/golden/v0` of the workspace. `NUTHATCH_GOLDEN=write cargo test -p nuthatch-wire --test golden` writes those that
+//! The files lie in `tests/golden/v1` of the workspace. `NUTHATCH_GOLDEN=write cargo test -p nuthatch-wire --test golden` writes those that
 //! are missing and touches no other. A failure here means that receipts, leases and invitations in the field no longer hold.
 #![expect(
     clippy::unwrap_used,
@@ -10,10 +10,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-use nuthatch_format::signed::KeyPair;
+use nuthatch_format::codec::{self, DecodeReason};
+use nuthatch_format::signed::{KeyPair, Signed};
 use nuthatch_format::{
     ArchiveId, ByteCount, CircleId, DeviceId, LabelId, LineId, NodeId, SegmentId, ShardId, Timestamp,
 };
+use nuthatch_wire::attest::AttestError;
 use nuthatch_wire::claim::ClaimProof;
 use nuthatch_wire::inventory::{Holding, InventoryDigests, InventoryRoot};
 use nuthatch_wire::lease::{CertificateBytes, LEASE_TERM, Lease};
@@ -28,7 +30,7 @@ const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
 /// The bytes of this file; written first where it is missing and writing was asked for.
 fn golden(name: &str, now: &[u8]) -> Vec<u8> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/v0");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/v1");
     let path = folder.join(name);
     if !path.exists() && std::env::var_os("NUTHATCH_GOLDEN").is_some_and(|value| value == "write") {
         fs::create_dir_all(&folder).unwrap();
@@ -146,6 +148,31 @@ fn a_circles_objects_are_signed_as_ever() {
         at: NOW,
     };
     check("node-addresses.cbor", &addresses, &key(JOINER));
+}
+
+#[test]
+fn what_was_signed_in_another_version_is_named() {
+    let charter = Charter {
+        circle: circle(),
+        epoch: 0,
+        name: Name::new("friends").unwrap(),
+        admins: List::new(vec![node(HOST)]).unwrap(),
+    };
+    let now = Attestation::sign(&charter, &key(CIRCLE)).unwrap();
+    let mut body = codec::decode::<Signed>(&now.to_bytes()).unwrap().body.to_vec();
+    for found in [0, 2, 9] {
+        body[2] = found;
+        let other = key(CIRCLE).sign(Charter::CONTEXT, charter.scope(), body.clone());
+        let refused = Attestation::<Charter>::from_bytes(&codec::encode(&other))
+            .unwrap()
+            .open();
+        let found = u16::from(found);
+        let reason = DecodeReason::Version { found, known: 1 };
+        assert!(
+            matches!(&refused, Err(AttestError::Decode(error)) if error.reason == reason),
+            "{refused:?}"
+        );
+    }
 }
 
 #[test]

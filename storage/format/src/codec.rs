@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::signed::SUITE;
 
-/// The version of every layout in this crate. Zero until the format is frozen.
-pub const FORMAT_VERSION: u16 = 0;
+/// The version of every layout in this crate, and the only one that is read: 1 is the first that was released.
+pub const FORMAT_VERSION: u16 = 1;
 
 /// An object with a canonical encoding and a hard maximum.
 pub trait Canonical: Encode<()> + for<'b> Decode<'b, ()> {
@@ -110,8 +110,8 @@ pub enum DecodeReason {
     /// Decodes, but is not what our encoder writes.
     #[error("not in canonical form")]
     NotCanonical,
-    /// A format version newer than this program.
-    #[error("version {found} is newer than this program, which knows {known}: update it")]
+    /// A format version that this program does not know: a newer one, or 0, which was never released.
+    #[error("{}", unknown_version(*found, *known))]
     Version {
         /// Version in the bytes.
         found: u16,
@@ -134,6 +134,15 @@ impl DecodeError {
             at,
             reason: DecodeReason::Invalid(reason),
         }
+    }
+}
+
+/// Only what is newer can be read by updating.
+fn unknown_version(found: u16, known: u16) -> String {
+    if found > known {
+        format!("version {found} is newer than this program, which knows {known}: update it")
+    } else {
+        format!("version {found} was never released, and is not read")
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bytes that outlive the program: every object from fixed keys and fixed content, compared with files that are added once and never edited.
 //!
-//! The files lie in `tests/golden/v0` of the workspace. `NUTHATCH_GOLDEN=write cargo test -p nuthatch-format --test golden` writes those that
+//! The files lie in `tests/golden/v1` of the workspace. `NUTHATCH_GOLDEN=write cargo test -p nuthatch-format --test golden` writes those that
 //! are missing and touches no other. A failure here means that archives in the field can't be read by this program any more: a changed layout
 //! needs a new version and a new folder beside the old one, which stays and is read for ever.
 #![expect(
@@ -42,7 +42,7 @@ const PASSPHRASE: &[u8] = b"correct horse battery staple";
 
 /// The file of this name; written first where it is missing and writing was asked for.
 fn golden(name: &str, now: &[u8]) -> Vec<u8> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/v0");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/v1");
     let path = folder.join(name);
     if !path.exists() && std::env::var_os("NUTHATCH_GOLDEN").is_some_and(|value| value == "write") {
         fs::create_dir_all(&folder).unwrap();

@@ -147,15 +147,22 @@ fn every_truncation_of_stored_keys_is_an_error() {
 }
 
 #[test]
-fn a_newer_version_or_suite_is_named() {
+fn another_version_or_suite_is_named() {
     let mut bytes = codec::encode_secret(&ArchiveKeys::derive(&phrase()).writer).to_vec();
-    assert_eq!(bytes[2], 0);
+    assert_eq!(bytes[2], 1);
+    let mut refused = |version: u8| {
+        bytes[2] = version;
+        codec::decode::<WriterKeys>(&bytes).unwrap_err()
+    };
+    let (unreleased, newer) = (refused(0), refused(2));
+    assert_eq!(
+        unreleased.reason,
+        codec::DecodeReason::Version { found: 0, known: 1 }
+    );
+    assert_eq!(newer.reason, codec::DecodeReason::Version { found: 2, known: 1 });
+    assert!(unreleased.to_string().contains("version 0 was never released"));
+    assert!(newer.to_string().contains("version 2 is newer than this program"));
     bytes[2] = 1;
-    assert!(matches!(
-        codec::decode::<WriterKeys>(&bytes).unwrap_err().reason,
-        codec::DecodeReason::Version { found: 1, known: 0 }
-    ));
-    bytes[2] = 0;
     bytes[4] = 2;
     assert_eq!(
         codec::decode::<WriterKeys>(&bytes).unwrap_err().reason,

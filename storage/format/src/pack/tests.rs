@@ -201,7 +201,13 @@ fn headers_of_other_formats_are_refused_by_name() {
     };
     assert_eq!(reason(0, b'N'), Err((0, DecodeReason::Invalid("not a pack"))));
     let known = FORMAT_VERSION;
-    assert_eq!(reason(8, 9), Err((8, DecodeReason::Version { found: 9, known })));
+    for found in [0, 2, 9] {
+        let version = DecodeReason::Version {
+            found: u16::from(found),
+            known,
+        };
+        assert_eq!(reason(8, found), Err((8, version)));
+    }
     assert_eq!(reason(10, 2), Err((10, DecodeReason::Suite(2))));
     assert_eq!(
         reason(16, 3),

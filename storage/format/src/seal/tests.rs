@@ -240,4 +240,4 @@ fn golden_pack() {
     assert_eq!((header, directory), (sealed.header, sealed.directory));
 }
 
-const GOLDEN_PACK_ID: &str = "eca1cc3895c698265de861ba0ea8c2a2bcbeb9043cee99db3583a3956ced26c4";
+const GOLDEN_PACK_ID: &str = "630766cbbb82fb4dc17b8b477b6e3e4126733b782804fd3a3fbba43830055906";

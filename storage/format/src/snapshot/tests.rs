@@ -97,6 +97,22 @@ fn a_writer_without_the_sealing_secret_cannot_open() {
 }
 
 #[test]
+fn a_snapshot_sealed_in_another_version_is_named() {
+    let keys = keys();
+    let mut bytes = seal_snapshot(&snapshot(), &keys.writer).unwrap().bytes;
+    for found in [0, 2, 9] {
+        bytes[8] = found;
+        let refused = open_snapshot(&bytes, &keys.reader_keys());
+        let found = u16::from(found);
+        let reason = codec::DecodeReason::Version { found, known: 1 };
+        assert!(
+            matches!(&refused, Err(OpenSnapshotError::Decode(error)) if error.reason == reason),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn warnings_are_bounded_and_counted() {
     let mut snapshot = snapshot();
     for _ in 0..3000 {

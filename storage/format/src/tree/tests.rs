@@ -213,12 +213,15 @@ fn a_length_that_cannot_be_is_refused_before_the_bytes_are_there() {
 #[test]
 fn newer_trees_and_other_files_are_told_apart() {
     let mut bytes = Tree::default().encode().unwrap();
-    bytes[8] = 9;
-    assert!(matches!(
-        Tree::decode(&bytes).unwrap_err().reason,
-        DecodeReason::Version { found: 9, .. }
-    ));
-    bytes[8] = 0;
+    for found in [0, 2, 9] {
+        bytes[8] = found;
+        let found = u16::from(found);
+        assert_eq!(
+            Tree::decode(&bytes).unwrap_err().reason,
+            DecodeReason::Version { found, known: 1 }
+        );
+    }
+    bytes[8] = 1;
     bytes[10] = 9;
     assert_eq!(Tree::decode(&bytes).unwrap_err().reason, DecodeReason::Suite(9));
     assert!(Tree::decode(b"%PDF-1.7 and more").is_err());
