@@ -5,14 +5,15 @@
 
 mod statements;
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nuthatch_disk::segment_store::{PutSegment, PutSegmentError};
 use nuthatch_disk::{FileError, IndexError};
 use nuthatch_engine::boundary::{Input, VaultFacts};
 use nuthatch_format::journal::union::believed_segments;
 use nuthatch_format::journal::{LineHead, SignedSegment};
-use nuthatch_format::statement::Belief;
+use nuthatch_format::statement::{Belief, LastBelieved};
 use nuthatch_format::{ArchiveId, ByteCount, LabelId, LineId, NodeId, SegmentId};
 use nuthatch_wire::attest::{AttestError, Attestation};
 use nuthatch_wire::bounded::List;
@@ -140,30 +141,45 @@ impl Node {
         }
     }
 
-    /// Whether a label's id stands in a segment that is here and believed.
+    /// Whether a label's id stands in a segment that is here and believed, of whichever line.
     pub(crate) fn believes_label(&self, archive: &ArchiveId, label: &LabelId) -> Result<bool, IndexError> {
         let Some(statements) = self.known_statements(archive) else {
             return Ok(false);
         };
-        let Some((line, sequence)) = self.segments.label_place(archive, label)? else {
-            return Ok(false);
-        };
-        for stored in self.segments.segments_at(archive, &line, sequence)? {
-            let is_believed = match statements.belief(&stored.head.device, &line) {
-                Belief::All => true,
-                Belief::Nothing => false,
-                Belief::UpTo(ends) => {
-                    let previous = self.previous_segments(archive, &line)?;
-                    ends.iter().all(|end| sequence <= end.sequence)
-                        && believed_segments(&ends, |segment| previous.get(segment).copied().flatten())
-                            .contains(&stored.head.segment)
+        let mut lines = BTreeMap::new();
+        for (line, sequence) in self.segments.label_places(archive, label)? {
+            for stored in self.segments.segments_at(archive, &line, sequence)? {
+                let is_believed = match statements.belief(&stored.head.device, &line) {
+                    Belief::All => true,
+                    Belief::Nothing => false,
+                    Belief::UpTo(ends) if ends.iter().any(|end| sequence > end.sequence) => false,
+                    Belief::UpTo(ends) => {
+                        let believed = match lines.entry(line) {
+                            Entry::Occupied(known) => known.into_mut(),
+                            Entry::Vacant(place) => place.insert(self.believed_of(archive, &line, &ends)?),
+                        };
+                        believed.contains(&stored.head.segment)
+                    }
+                };
+                if is_believed {
+                    return Ok(true);
                 }
-            };
-            if is_believed {
-                return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// The segments of a revoked device's line that are still believed.
+    fn believed_of(
+        &self,
+        archive: &ArchiveId,
+        line: &LineId,
+        ends: &[LastBelieved],
+    ) -> Result<BTreeSet<SegmentId>, IndexError> {
+        let previous = self.previous_segments(archive, line)?;
+        Ok(believed_segments(ends, |segment| {
+            previous.get(segment).copied().flatten()
+        }))
     }
 
     /// The segment before each segment of a line.

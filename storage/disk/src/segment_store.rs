@@ -312,16 +312,16 @@ impl SegmentStore {
 
     /// Whether a segment that is here names this label. Whether that segment is believed is the caller's verdict when it was put.
     pub fn names_label(&self, archive: &ArchiveId, label: &LabelId) -> Result<bool, IndexError> {
-        Ok(self.index.label_place(archive, label)?.is_some())
+        Ok(!self.index.label_places(archive, label)?.is_empty())
     }
 
-    /// The line and sequence of a segment that names this label.
-    pub fn label_place(
+    /// The line and sequence of every place where a segment names this label, ascending.
+    pub fn label_places(
         &self,
         archive: &ArchiveId,
         label: &LabelId,
-    ) -> Result<Option<(LineId, u64)>, IndexError> {
-        self.index.label_place(archive, label)
+    ) -> Result<Vec<(LineId, u64)>, IndexError> {
+        self.index.label_places(archive, label)
     }
 
     /// Bytes of segments that are kept for an archive.

@@ -10,16 +10,17 @@ use serde::{Deserialize, Serialize};
 use crate::index::{self, Found, IndexError};
 
 type SegmentKey = (&'static [u8; 32], &'static [u8; 16], u64, &'static [u8; 32]);
-type LabelKey = (&'static [u8; 32], &'static [u8; 32]);
+type LabelKey = (&'static [u8; 32], &'static [u8; 32], &'static [u8; 16], u64);
 
 /// Archive, line, sequence and segment, to a row.
 const SEGMENTS: TableDefinition<SegmentKey, &[u8]> = TableDefinition::new("segments");
-/// Archive and label, to line and sequence of a segment that names it.
-const LABELS: TableDefinition<LabelKey, (&[u8; 16], u64)> = TableDefinition::new("labels");
+/// Archive, label, line and sequence of each place where a segment names the label. Each has a row: what is written at one, by a device
+/// that is not believed any more, hides no other.
+const LABELS: TableDefinition<LabelKey, ()> = TableDefinition::new("label_places");
 /// Present once the index was filled from the files.
 const STATE: TableDefinition<&str, u64> = TableDefinition::new("state");
 const VERSION_KEY: &str = "version";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Memory for its page cache, in bytes.
 const CACHE_LEN_MAX: usize = 8 << 20;
@@ -207,20 +208,24 @@ impl SegmentIndex {
         Ok(found)
     }
 
-    /// Where a label is named.
-    pub(super) fn label_place(
+    /// Every place where a segment names this label, as line and sequence, ascending.
+    pub(super) fn label_places(
         &self,
         archive: &ArchiveId,
         label: &LabelId,
-    ) -> Result<Option<(LineId, u64)>, IndexError> {
+    ) -> Result<Vec<(LineId, u64)>, IndexError> {
         let read = self.database.begin_read()?;
-        let row = read
+        let key = |line, sequence| (archive.as_bytes(), label.as_bytes(), line, sequence);
+        let mut places = Vec::new();
+        for row in read
             .open_table(LABELS)?
-            .get((archive.as_bytes(), label.as_bytes()))?;
-        Ok(row.map(|row| {
-            let (line, sequence) = row.value();
-            (LineId::from_bytes(*line), sequence)
-        }))
+            .range(key(&[0; 16], 0)..=key(&[u8::MAX; 16], u64::MAX))?
+        {
+            let (key, _) = row?;
+            let (_, _, line, sequence) = key.value();
+            places.push((LineId::from_bytes(*line), sequence));
+        }
+        Ok(places)
     }
 }
 
@@ -233,7 +238,7 @@ fn flush(place: &mut Vec<(ArchiveId, StoredSegment)>, take: &mut impl FnMut(&Arc
 
 fn insert(
     segments: &mut Table<'_, SegmentKey, &'static [u8]>,
-    labels: &mut Table<'_, LabelKey, (&'static [u8; 16], u64)>,
+    labels: &mut Table<'_, LabelKey, ()>,
     archive: &ArchiveId,
     stored: &StoredSegment,
     named: &[LabelId],
@@ -255,8 +260,8 @@ fn insert(
     );
     segments.insert(key, bytes.as_slice())?;
     for label in named {
-        let key = (archive.as_bytes(), label.as_bytes());
-        labels.insert(key, (head.line.as_bytes(), head.sequence))?;
+        let line = head.line.as_bytes();
+        labels.insert((archive.as_bytes(), label.as_bytes(), line, head.sequence), ())?;
     }
     Ok(())
 }

@@ -174,14 +174,19 @@ fn labels_are_found_again_with_and_without_the_index() {
     let label = stripe_of(&packed, nuthatch_erasure::Scheme::new(1, 1).unwrap(), 1);
     let made = segment(2, begin(2, 1), &[pack_added(&packed), stripe_added(&label)], 0);
     let archive = keys().archive;
-    SegmentStore::open(dir.path()).unwrap().put(&made).unwrap();
+    // Another device names it too, in a line of its own: neither place hides the other.
+    let other = segment(3, begin(3, 1), &[pack_added(&packed), stripe_added(&label)], 0);
+    {
+        let store = SegmentStore::open(dir.path()).unwrap();
+        store.put(&made).unwrap();
+        store.put(&other).unwrap();
+    }
+    let mut places = vec![(made.head().line, 0), (other.head().line, 0)];
+    places.sort_unstable();
     for _ in 0..2 {
         let store = SegmentStore::open(dir.path()).unwrap();
         assert!(store.names_label(&archive, &label.id()).unwrap());
-        assert_eq!(
-            store.label_place(&archive, &label.id()).unwrap(),
-            Some((made.head().line, 0))
-        );
+        assert_eq!(store.label_places(&archive, &label.id()).unwrap(), places);
         assert!(
             !store
                 .names_label(&archive, &LabelId::from_bytes([1; 32]))
