@@ -184,6 +184,7 @@ fn a_full_disk_of_ones_own_is_said_and_the_next_run_continues() {
         .output();
     if !mounted.is_ok_and(|mounted| mounted.status.success()) {
         // Only the superuser of a whole machine may mount; elsewhere there is no small disk to fill.
+        eprintln!("left out: this user may not mount a small disk to fill");
         return;
     }
     let unmount = Unmount(&small);
