@@ -1,6 +1,7 @@
 //! The `nuthatch` command: takes a line apart, has a node perform it, shows what comes back, and ends with the documented exit
 //! code. Decides nothing about backups.
 
+mod allocator;
 mod args;
 mod commands;
 mod lab;
@@ -25,6 +26,7 @@ use session::Session;
 const END_PATIENCE: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
+    allocator::tame();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

@@ -1,0 +1,78 @@
+//! Whole processes on one machine: backup into staging and into a loopback circle of six, restore with all hosts and with as many lost
+//! as the backup survives: `cargo bench -p nuthatch --bench circle`.
+//!
+//! `NUTHATCH_BENCH_MIB` is the size in MiB (default 512). Times are of whole commands, their start and the connecting included; the
+//! median of three runs, each in a circle of its own.
+
+#[expect(dead_code, reason = "shared by two benches: not all of it is needed here")]
+#[path = "support/circle.rs"]
+mod support;
+
+use std::fs;
+use std::io;
+use std::process::ExitCode;
+
+use support::{Circle, back_up, init, mib_or, restore, run, write_data};
+
+/// Runs of everything (count); odd, so that one is in the middle.
+const RUNS: u64 = 3;
+
+fn main() -> ExitCode {
+    let mib = mib_or(512);
+    let mut all = Vec::new();
+    for seed in 0..RUNS {
+        match measure(mib, seed) {
+            Ok(times) => all.push(times),
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("{mib} MiB, whole commands               MiB/s   seconds  (least..most)");
+    let names = [
+        "backup into staging",
+        "backup into a circle of 6",
+        "restore, all hosts there",
+        "restore, hosts lost",
+    ];
+    for (at, name) in names.iter().enumerate() {
+        let mut seconds: Vec<f64> = all.iter().map(|times| times[at]).collect();
+        seconds.sort_by(f64::total_cmp);
+        let median = seconds[seconds.len() / 2];
+        let (least, most) = (seconds[0], seconds[seconds.len() - 1]);
+        println!(
+            "{name:<34}{:>10.1} {median:>9.2}  ({least:.2}..{most:.2})",
+            mib as f64 / median
+        );
+    }
+    ExitCode::SUCCESS
+}
+
+fn measure(mib: u64, seed: u64) -> io::Result<[f64; 4]> {
+    let directory = tempfile::tempdir()?;
+    let root = directory.path();
+    let (data, target) = (root.join("data"), root.join("back"));
+    write_data(&data, mib, seed)?;
+
+    let alone = root.join("alone");
+    init(&alone)?;
+    let staged = run(&alone, &["backup", &data.to_string_lossy()], "")?.seconds;
+    fs::remove_dir_all(&alone)?;
+
+    let mut circle = Circle::begin(root)?;
+    let backup = back_up(&circle.owner, &data)?;
+    let survives = backup.answer["survives_losses"].as_u64().unwrap_or(0);
+    fs::remove_dir_all(&circle.owner)?;
+
+    let new = root.join("new");
+    circle.recover(&new)?;
+    let direct = restore(&new, &data, &target)?.seconds;
+    for _ in 0..survives {
+        if let Some(host) = circle.hosts.pop() {
+            host.lose()?;
+        }
+    }
+    let decoded = restore(&new, &data, &target)?.seconds;
+    Ok([staged, backup.seconds, direct, decoded])
+}
