@@ -1,9 +1,11 @@
 //! One owner's engine, seen through its face: what it does when a host says no.
 
+use std::collections::BTreeMap;
+
 use nuthatch_engine::boundary::{
     Domain, Effect, EncodeOutcome, Event, HostTerms, Input, InventoryOutcome, JournalPosition, LeaseAnswer,
-    MemberFacts, OfferRefusal, PackKind, PackNumber, PathClass, SegmentsOutcome, StripeFacts, StripeQuery,
-    TransferOutcome,
+    MemberFacts, OfferRefusal, OpId, PackKind, PackNumber, PathClass, SegmentsOutcome, StripeFacts,
+    StripeQuery, TransferOutcome,
 };
 use nuthatch_engine::durability::shape_for;
 use nuthatch_engine::rules::Rules;
@@ -17,11 +19,16 @@ fn host(number: u8) -> NodeId {
     NodeId::from_bytes([number; 32])
 }
 
-/// An engine with two hosts and one staged pack, whose world answers everything but transfers at once.
+/// An engine with two hosts and some staged packs (one, mostly), whose world answers everything but transfers at once.
 struct Bench {
     engine: Engine,
+    packs: u64,
+    /// Shards that are held of each pack (count); a pack with two is pending no more.
+    held: BTreeMap<PackNumber, usize>,
+    /// Whose shard each transfer is.
+    moving: BTreeMap<OpId, PackNumber>,
     now: Timestamp,
-    transfers: Vec<(nuthatch_engine::boundary::OpId, NodeId)>,
+    transfers: Vec<(OpId, NodeId)>,
     events: Vec<Event>,
     segments_sent: usize,
     leases_asked: usize,
@@ -29,8 +36,15 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with_packs(1)
+    }
+
+    fn with_packs(packs: u64) -> Self {
         let mut bench = Self {
             engine: Engine::new(host(0), Rules::default(), 1),
+            packs,
+            held: BTreeMap::new(),
+            moving: BTreeMap::new(),
             now: Timestamp(1_000_000),
             transfers: Vec::new(),
             events: Vec::new(),
@@ -91,26 +105,32 @@ impl Bench {
                 query,
                 archive,
                 after,
-                ..
+                limit,
             } => {
-                let facts = StripeFacts {
-                    pack: PackNumber(1),
+                let from = after.map_or(1, |pack| pack.0 + 1);
+                let facts = |number| StripeFacts {
+                    pack: PackNumber(number),
                     kind: PackKind::Data,
                     pack_len: ByteCount(16 * MIB),
                     stripe: None,
                 };
-                let is_wanted = query == StripeQuery::Pending && after.is_none();
-                let page = if is_wanted { vec![facts] } else { Vec::new() };
+                let is_pending = query == StripeQuery::Pending;
+                let page: Vec<_> = (from..=self.packs)
+                    .filter(|number| is_pending && self.held.get(&PackNumber(*number)) != Some(&2))
+                    .map(facts)
+                    .take(limit)
+                    .collect();
+                let next = page.last().map(|last| last.pack);
                 Some(Input::Stripes {
                     archive,
                     query,
                     page,
-                    next: None,
+                    next: next.filter(|last| last.0 < self.packs),
                 })
             }
-            Effect::Encode { op, scheme, .. } => {
+            Effect::Encode { op, scheme, pack, .. } => {
                 assert_eq!(Some(scheme), shape_for(2, 1, PackKind::Data));
-                let (label, shard_len) = (LabelId::from_bytes([7; 32]), ByteCount(16 * MIB));
+                let (label, shard_len) = (LabelId::from_bytes([pack.0 as u8; 32]), ByteCount(16 * MIB));
                 let outcome = EncodeOutcome::Labelled {
                     label,
                     shard_len,
@@ -133,7 +153,8 @@ impl Bench {
                 };
                 Some(Input::InventoryEnded { op, outcome })
             }
-            Effect::Transfer { op, to, .. } => {
+            Effect::Transfer { op, to, pack, .. } => {
+                self.moving.insert(op, pack);
                 self.transfers.push((op, to));
                 None
             }
@@ -152,6 +173,9 @@ impl Bench {
     /// Ends the oldest transfer; whom it was to.
     fn end(&mut self, outcome: TransferOutcome) -> NodeId {
         let (op, to) = self.transfers.remove(0);
+        if outcome == TransferOutcome::Held {
+            *self.held.entry(self.moving[&op]).or_default() += 1;
+        }
         self.tell(Input::TransferEnded { op, outcome });
         to
     }
@@ -178,6 +202,18 @@ fn both_hosts_get_a_shard_and_then_all_is_quiet() {
     assert_eq!(bench.engine.load().owner, OwnerLoad::default());
     assert_eq!(bench.engine.target(), Some(1));
     assert!(bench.events.contains(&Event::Quiet { incomplete_count: 0 }));
+}
+
+#[test]
+fn a_lease_grows_as_fast_as_its_host_takes_shards() {
+    let mut bench = Bench::with_packs(40);
+    let begun = bench.now;
+    for _ in 0..80 {
+        bench.end(TransferOutcome::Held);
+    }
+    assert_eq!(bench.engine.quiet(), Some(0));
+    assert_eq!(bench.now, begun, "nothing had to be waited for");
+    assert!(bench.leases_asked > 4);
 }
 
 #[test]
@@ -251,7 +287,7 @@ fn a_host_that_leaves_takes_no_work_with_it() {
 fn the_end_of_an_unknown_operation_changes_nothing() {
     let mut bench = Bench::new();
     let before = bench.engine.load();
-    let op = nuthatch_engine::boundary::OpId(u64::MAX);
+    let op = OpId(u64::MAX);
     bench.tell(Input::TransferEnded {
         op,
         outcome: TransferOutcome::Held,

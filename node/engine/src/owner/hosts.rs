@@ -202,6 +202,7 @@ impl Hosts {
         );
         match answer {
             LeaseAnswer::Granted { bytes, until } => {
+                let before = host.lease.map(|lease| lease.bytes);
                 let has_grown = host
                     .lease
                     .is_none_or(|lease| lease.bytes < bytes || !lease.is_valid(cx.now));
@@ -210,7 +211,13 @@ impl Hosts {
                     granted_at: cx.now,
                     until,
                 });
-                host.ask_not_before = cx.later(cx.rules.owner.retry);
+                // Who gives all that was asked for may be asked for the next step as soon as it is needed.
+                let gave_more = before.is_none_or(|before| before < bytes) && bytes >= asked;
+                host.ask_not_before = if gave_more {
+                    cx.now
+                } else {
+                    cx.later(cx.rules.owner.retry)
+                };
                 if bytes < asked {
                     host.grow_not_before = cx.later(cx.rules.owner.full_retry);
                 }
@@ -380,6 +387,7 @@ impl Hosts {
                 if let Some(lease) = host.lease {
                     host.kept = host.kept.max(lease.bytes);
                 }
+                host.ask_not_before = host.ask_not_before.max(short);
                 cx.out.report(Event::HostFull { node });
             }
             OfferRefusal::NoLease => {
