@@ -22,6 +22,10 @@ pub use bao_tree::io::sync::ReadAt;
 
 use crate::id::ShardId;
 
+mod builder;
+
+pub use builder::OutboardBuilder;
+
 /// Bytes of a group: the finest grain of a range.
 pub const GROUP_LEN: u64 = 16 * 1024;
 /// Bytes of a range that travel in one message.

@@ -49,6 +49,23 @@ proptest! {
     }
 
     #[test]
+    fn strips_of_any_length_give_the_outboard_of_the_whole(
+        (len, _) in length_and_range(),
+        strips in prop::collection::vec(0_usize..50_000, 1..8),
+    ) {
+        let data = noise(2, len);
+        let mut builder = OutboardBuilder::default();
+        let mut rest = data.as_slice();
+        for strip in strips {
+            let (now, later) = rest.split_at(strip.min(rest.len()));
+            builder.update(now);
+            rest = later;
+        }
+        builder.update(rest);
+        prop_assert_eq!(builder.finish(), Outboard::of(&data));
+    }
+
+    #[test]
     fn a_flipped_bit_anywhere_is_refused((len, range) in length_and_range(), at in any::<usize>(), bit in 0_u8..8) {
         let data = noise(1, len);
         let outboard = Outboard::of(&data);
