@@ -7,7 +7,7 @@ mod transfer;
 
 use std::sync::Arc;
 
-pub(crate) use transfer::{reason, shipping};
+pub(crate) use transfer::reason;
 
 use nuthatch_engine::boundary::{Effect, HostTerms, Input, LeaseAnswer, LeaseRefusal};
 use nuthatch_format::{ArchiveId, ByteCount, NodeId};

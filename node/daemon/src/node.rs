@@ -19,7 +19,6 @@ use nuthatch_format::{ArchiveId, LineId, NodeId};
 use nuthatch_transport::Transport;
 use nuthatch_wire::challenge::Challenges;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -62,8 +61,8 @@ pub struct Node {
     pub(crate) owned: RwLock<Option<Arc<Owned>>>,
     pub(crate) transport: Transport,
     pub(crate) links: Links,
-    /// Memory for shards on their way, in KiB.
-    pub(crate) shipping: Arc<Semaphore>,
+    /// Trees of shards that are to be sent.
+    pub(crate) sent_trees: Outboards,
     /// Tells the engine.
     pub(crate) engine: DriverInputs,
     /// What the engine last said about its work, for those who wait for it.

@@ -1,4 +1,5 @@
-//! The hash trees of shards that were read lately, so that a restore does not hash a whole shard again for each range of it.
+//! Hash trees of shards that are read range by range, so that a shard is not hashed again as a whole for each of them: of shards in the
+//! vault that were read lately, and of shards of our own packs until their host has them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,8 +11,14 @@ use parking_lot::Mutex;
 use crate::events::FaultKind;
 use crate::node::Node;
 
-/// Trees that are kept. One of a whole 16 MiB pack takes 64 KiB.
-const OUTBOARDS_MAX: usize = 64;
+/// Trees of shards in the vault, in bytes: 64 of the longest, which take 64 KiB each.
+const READ_LEN_MAX: usize = 64 * OUTBOARD_LEN_MAX;
+
+/// Trees of shards that wait to be sent, in bytes: what is coded while the hosts are busy with what was coded before.
+const SENT_LEN_MAX: usize = 128 * OUTBOARD_LEN_MAX;
+
+/// Longest tree, in bytes: of a shard as long as a pack.
+const OUTBOARD_LEN_MAX: usize = 64 << 10;
 
 /// Bytes read at a time to make a tree.
 const READ_LEN: u64 = 1 << 20;
@@ -25,14 +32,34 @@ pub(crate) enum NoTree {
     Damaged,
 }
 
-/// The most recently used tree last.
-#[derive(Debug, Default)]
-pub(crate) struct Outboards(Mutex<VecDeque<(ShardPlace, Arc<Outboard>)>>);
+/// The most recently used trees, the newest last.
+#[derive(Debug)]
+pub(crate) struct Outboards {
+    kept: Mutex<VecDeque<(ShardPlace, Arc<Outboard>)>>,
+    len_max: usize,
+}
 
 impl Outboards {
+    /// For shards in the vault.
+    pub(crate) fn of_vault() -> Self {
+        Self::bounded(READ_LEN_MAX)
+    }
+
+    /// For shards that are sent.
+    pub(crate) fn of_sent() -> Self {
+        Self::bounded(SENT_LEN_MAX)
+    }
+
+    fn bounded(len_max: usize) -> Self {
+        Self {
+            kept: Mutex::default(),
+            len_max,
+        }
+    }
+
     /// The tree of a shard in the vault.
     pub(crate) async fn of(&self, node: &Arc<Node>, place: ShardPlace) -> Result<Arc<Outboard>, NoTree> {
-        if let Some(found) = self.take(&place) {
+        if let Some(found) = self.get(&place) {
             return Ok(found);
         }
         let reader = Arc::clone(node);
@@ -40,21 +67,29 @@ impl Outboards {
             .await
             .map_err(|_| NoTree::Damaged)??;
         let made = Arc::new(made);
-        let mut kept = self.0.lock();
-        if kept.len() >= OUTBOARDS_MAX {
-            kept.pop_front();
-        }
-        kept.push_back((place, Arc::clone(&made)));
+        self.put(place, Arc::clone(&made));
         Ok(made)
     }
 
-    /// Forgets the tree of a shard that turned out to be damaged.
-    pub(crate) fn forget(&self, place: &ShardPlace) {
-        self.0.lock().retain(|(kept, _)| kept != place);
+    /// Keeps a tree, and as many of the others as there is room for.
+    pub(crate) fn put(&self, place: ShardPlace, tree: Arc<Outboard>) {
+        let mut kept = self.kept.lock();
+        kept.retain(|(kept, _)| *kept != place);
+        kept.push_back((place, tree));
+        let mut len: usize = kept.iter().map(|(_, tree)| tree.as_bytes().len()).sum();
+        while len > self.len_max {
+            len -= kept.pop_front().map_or(len, |(_, tree)| tree.as_bytes().len());
+        }
     }
 
-    fn take(&self, place: &ShardPlace) -> Option<Arc<Outboard>> {
-        let mut kept = self.0.lock();
+    /// Forgets the tree of a shard that turned out to be damaged, or is not needed any more.
+    pub(crate) fn forget(&self, place: &ShardPlace) {
+        self.kept.lock().retain(|(kept, _)| kept != place);
+    }
+
+    /// A tree that is kept.
+    pub(crate) fn get(&self, place: &ShardPlace) -> Option<Arc<Outboard>> {
+        let mut kept = self.kept.lock();
         let at = kept.iter().position(|(kept, _)| kept == place)?;
         let found = kept.remove(at)?;
         let outboard = Arc::clone(&found.1);

@@ -67,6 +67,8 @@ pub(crate) enum SendError {
 pub(crate) struct Shipment {
     pub(crate) label: Arc<SignedLabel>,
     pub(crate) index: ShardIndex,
+    /// Its hash tree, where that is known already.
+    pub(crate) tree: Option<Arc<Outboard>>,
     pub(crate) bytes: Arc<dyn ShardBytes>,
 }
 
@@ -163,6 +165,10 @@ async fn send_ranges(
 
 /// The hashes of the shard, which must be the one that the label names.
 async fn outboard(shipment: &Shipment) -> Result<Arc<Outboard>, SendError> {
+    let named = shipment.label.label().shard(shipment.index);
+    if let Some(tree) = shipment.tree.as_ref().filter(|tree| Some(tree.root()) == named) {
+        return Ok(Arc::clone(tree));
+    }
     let shipment = shipment.clone();
     let made = tokio::task::spawn_blocking(move || {
         let shard_len = shipment.label.label().shard_len;
@@ -173,7 +179,7 @@ async fn outboard(shipment: &Shipment) -> Result<Arc<Outboard>, SendError> {
         };
         let buffered = std::io::BufReader::with_capacity(SLICE_RANGE as usize, reader);
         let outboard = Outboard::read(buffered, shard_len).ok()?;
-        (Some(outboard.root()) == shipment.label.label().shard(shipment.index)).then(|| Arc::new(outboard))
+        (Some(outboard.root()) == named).then(|| Arc::new(outboard))
     });
     made.await.ok().flatten().ok_or(SendError::Unreadable)
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use nuthatch_erasure::{Coder, Scheme, ShardIndex, coder};
-use nuthatch_format::ShardId;
+use nuthatch_format::slice::{Outboard, OutboardBuilder};
 
 /// Bytes of each shard that are coded at a time. With the most shards a stripe of ours has (20) that is 5 MiB of buffers.
 const STRIP_LEN: u64 = 256 * 1024;
@@ -55,32 +55,21 @@ impl<'f> StripeFile<'f> {
         Ok(coder(self.scheme).rebuild(&as_sources(&data), index)?)
     }
 
-    /// One whole shard, coded strip by strip.
-    pub(crate) fn read_all(&self, index: ShardIndex) -> Result<Vec<u8>, StripeError> {
-        let shard_len = self.shard_len();
-        let mut bytes = Vec::with_capacity(shard_len as usize);
-        while (bytes.len() as u64) < shard_len {
-            let offset = bytes.len() as u64;
-            bytes.extend(self.read(index, offset, STRIP_LEN.min(shard_len - offset) as usize)?);
-        }
-        Ok(bytes)
-    }
-
-    /// Names all shards, data first.
-    pub(crate) fn encode(&self) -> Result<Vec<ShardId>, StripeError> {
+    /// The hash trees of all shards, data first; their roots are the shards' names.
+    pub(crate) fn encode(&self) -> Result<Vec<Outboard>, StripeError> {
         let coder = coder(self.scheme);
         let shard_len = self.shard_len();
-        let mut hashers = vec![blake3::Hasher::new(); usize::from(self.scheme.total())];
+        let total = usize::from(self.scheme.total());
+        let mut trees: Vec<_> = std::iter::repeat_with(OutboardBuilder::default)
+            .take(total)
+            .collect();
         let mut offset = 0;
         while offset < shard_len {
             let len = STRIP_LEN.min(shard_len - offset) as usize;
-            self.encode_strip(&coder, offset, len, &mut hashers)?;
+            self.encode_strip(&coder, offset, len, &mut trees)?;
             offset += len as u64;
         }
-        Ok(hashers
-            .iter()
-            .map(|hasher| ShardId::from_bytes(*hasher.finalize().as_bytes()))
-            .collect())
+        Ok(trees.into_iter().map(OutboardBuilder::finish).collect())
     }
 
     fn encode_strip(
@@ -88,15 +77,15 @@ impl<'f> StripeFile<'f> {
         coder: &Coder,
         offset: u64,
         len: usize,
-        hashers: &mut [blake3::Hasher],
+        trees: &mut [OutboardBuilder],
     ) -> Result<(), StripeError> {
         let data = self.data_strips(offset, len)?;
         let sources = as_sources(&data);
-        for (place, hasher) in hashers.iter_mut().enumerate() {
+        for (place, tree) in trees.iter_mut().enumerate() {
             match data.get(place) {
-                Some(strip) => hasher.update(strip),
-                None => hasher.update(&coder.rebuild(&sources, ShardIndex(place as u8))?),
-            };
+                Some(strip) => tree.update(strip),
+                None => tree.update(&coder.rebuild(&sources, ShardIndex(place as u8))?),
+            }
         }
         Ok(())
     }
@@ -133,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strips_name_and_read_the_same_shards_as_whole_packs() {
+    fn strips_hash_and_read_the_same_shards_as_whole_packs() {
         for (data, parity, pack_len) in [
             (1, 0, 70_000),
             (1, 1, 70_001),
@@ -147,7 +136,7 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&pack).unwrap();
             let stripe = StripeFile::new(&file, u64::from(pack_len), scheme);
-            let names = stripe.encode().unwrap();
+            let trees = stripe.encode().unwrap();
             let mut whole: Vec<Vec<u8>> = (0..data)
                 .map(|index| {
                     Coder::data_shard(scheme, &pack, ShardIndex(index))
@@ -157,12 +146,11 @@ mod tests {
                 .collect();
             whole.extend(coder(scheme).parity_of(&pack));
             for (index, shard) in whole.iter().enumerate() {
-                assert_eq!(names[index].as_bytes(), blake3::hash(shard).as_bytes());
+                assert_eq!(trees[index], Outboard::of(shard));
                 let index = ShardIndex(index as u8);
                 let (offset, len) = (shard.len() / 3, shard.len() / 2);
                 let wanted = &shard[offset..offset + len];
                 assert_eq!(stripe.read(index, offset as u64, len).unwrap(), wanted);
-                assert_eq!(stripe.read_all(index).unwrap(), *shard);
             }
         }
     }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuthatch_disk::catalogue::{self, PackRecord};
+use nuthatch_disk::vault::ShardPlace;
 use nuthatch_engine::boundary::{EncodeOutcome, Input, PackNumber};
 use nuthatch_erasure::Scheme;
 use nuthatch_format::journal::Entry;
 use nuthatch_format::label::SignedLabel;
 use nuthatch_format::pack::read_header;
+use nuthatch_format::slice::Outboard;
 use nuthatch_format::stripe::PackFacts;
 use nuthatch_format::{ArchiveId, ByteCount, PackId};
 
@@ -58,8 +60,9 @@ async fn try_encode(
         fetch(node, &owned, &record).await?;
     }
     let worker = Arc::clone(&owned);
-    let (label, shard_len) = blocking(move || label(&worker, &record, scheme)).await?;
-    let id = label.id();
+    let (label, trees) = blocking(move || label(&worker, &record, scheme)).await?;
+    let (id, shard_len) = (label.id(), label.label().shard_len);
+    keep_trees(node, &label, trees);
     let journal = Arc::clone(&owned.journal);
     let entry = Entry::StripeAdded {
         label: label.bytes().to_vec(),
@@ -81,8 +84,20 @@ async fn try_encode(
     })
 }
 
-/// Names the shards of a staged pack, after checking that it is the pack, and signs the label.
-fn label(owned: &Owned, record: &PackRecord, scheme: Scheme) -> Result<(SignedLabel, u64), String> {
+/// Keeps the trees of a stripe for its sending.
+fn keep_trees(node: &Node, label: &SignedLabel, trees: Vec<Outboard>) {
+    for (index, tree) in label.label().scheme.indices().zip(trees) {
+        let place = ShardPlace {
+            archive: label.label().archive,
+            label: label.id(),
+            index,
+        };
+        node.sent_trees.put(place, Arc::new(tree));
+    }
+}
+
+/// Names the shards of a staged pack, after checking that it is the pack, and signs the label. Answers their trees beside it.
+fn label(owned: &Owned, record: &PackRecord, scheme: Scheme) -> Result<(SignedLabel, Vec<Outboard>), String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let file = owned
         .staging
@@ -97,7 +112,8 @@ fn label(owned: &Owned, record: &PackRecord, scheme: Scheme) -> Result<(SignedLa
         ));
     }
     let stripe = StripeFile::new(&file, record.len.0, scheme);
-    let shards = stripe.encode().map_err(|error| text(&error))?;
+    let trees = stripe.encode().map_err(|error| text(&error))?;
+    let shards = trees.iter().map(Outboard::root).collect();
     let header = read_header(&record.header).map_err(|error| text(&error))?;
     let facts = PackFacts {
         archive: owned.archive,
@@ -106,10 +122,7 @@ fn label(owned: &Owned, record: &PackRecord, scheme: Scheme) -> Result<(SignedLa
         pack_len: record.len.0,
     };
     let nonce = clock::entropy().map_err(|error| text(&error))?;
-    Ok((
-        facts.label(scheme, shards, nonce, &owned.device),
-        stripe.shard_len(),
-    ))
+    Ok((facts.label(scheme, shards, nonce, &owned.device), trees))
 }
 
 fn hash(file: &File) -> std::io::Result<PackId> {

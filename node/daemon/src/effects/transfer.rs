@@ -1,14 +1,16 @@
 //! Sending one shard from staging to a host, and noting the host's receipt.
 
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use nuthatch_disk::catalogue::HeldShard;
+use nuthatch_disk::vault::ShardPlace;
 use nuthatch_engine::boundary::{OfferRefusal, PackNumber, TransferOutcome};
 use nuthatch_erasure::ShardIndex;
 use nuthatch_format::label::SignedLabel;
 use nuthatch_format::{ArchiveId, LabelId, NodeId};
 use nuthatch_wire::bulk::Refusal;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock;
 use crate::events::FaultKind;
@@ -16,11 +18,8 @@ use crate::node::{Node, Owned};
 use crate::send::{self, Put, SendError, ShardBytes, Shipment};
 use crate::stripes::StripeFile;
 
-/// Memory for shards on their way, in KiB: two of the largest. Transfers of large shards wait for each other.
-pub(crate) const SHIPPING_KIB: usize = 32 * 1024;
-
 /// One shard, one host.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Order {
     pub(super) archive: ArchiveId,
     pub(super) pack: PackNumber,
@@ -29,18 +28,29 @@ pub(super) struct Order {
     pub(super) to: NodeId,
 }
 
-/// A shard in memory, with the place that it takes there.
-struct Loaded {
-    bytes: Vec<u8>,
-    _place: OwnedSemaphorePermit,
+impl Order {
+    fn place(&self) -> ShardPlace {
+        ShardPlace {
+            archive: self.archive,
+            label: self.label,
+            index: self.index,
+        }
+    }
 }
 
-impl ShardBytes for Loaded {
-    fn read(&self, offset: u64, len: usize) -> std::io::Result<Vec<u8>> {
-        let start = offset as usize;
-        let part = start.checked_add(len).and_then(|end| self.bytes.get(start..end));
-        part.map(<[u8]>::to_vec)
-            .ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
+/// A shard of a staged pack: cut out, or coded, as its ranges are asked for.
+struct StagedShard {
+    pack: File,
+    label: Arc<SignedLabel>,
+    index: ShardIndex,
+}
+
+impl ShardBytes for StagedShard {
+    fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let label = self.label.label();
+        StripeFile::new(&self.pack, label.pack_len, label.scheme)
+            .read(self.index, offset, len)
+            .map_err(io::Error::other)
     }
 }
 
@@ -49,7 +59,9 @@ pub(super) async fn transfer(node: &Arc<Node>, order: &Order) -> TransferOutcome
     let Some(owned) = node.owned().filter(|owned| owned.archive == order.archive) else {
         return TransferOutcome::Unreadable;
     };
-    let shipment = match load(node, &owned, order).await {
+    let (loader, reader, what) = (Arc::clone(node), Arc::clone(&owned), *order);
+    let loaded = tokio::task::spawn_blocking(move || load(&loader, &reader, &what)).await;
+    let shipment = match loaded.unwrap_or_else(|error| Err(error.to_string())) {
         Ok(shipment) => shipment,
         Err(error) => {
             tracing::warn!("a shard can't be read from staging: {error}");
@@ -76,45 +88,32 @@ pub(super) async fn transfer(node: &Arc<Node>, order: &Order) -> TransferOutcome
     }
 }
 
-async fn load(node: &Arc<Node>, owned: &Arc<Owned>, order: &Order) -> Result<Shipment, String> {
-    let (owned, label_id, number, index) = (Arc::clone(owned), order.label, order.pack, order.index);
+fn load(node: &Node, owned: &Owned, order: &Order) -> Result<Shipment, String> {
     let stripe = owned
         .catalogue
-        .stripe(&label_id)
+        .stripe(&order.label)
         .map_err(|error| error.to_string())?
         .ok_or("no such stripe")?;
-    let label = stripe.signed_label().map_err(|error| error.to_string())?;
-    let kib = (label.label().shard_len.div_ceil(1024) as usize).min(SHIPPING_KIB);
-    let place = Arc::clone(&node.shipping)
-        .acquire_many_owned(kib as u32)
-        .await
+    let label = Arc::new(stripe.signed_label().map_err(|error| error.to_string())?);
+    let record = owned
+        .catalogue
+        .pack(nuthatch_disk::catalogue::PackNumber(order.pack.0))
+        .map_err(|error| error.to_string())?
+        .ok_or("no such pack")?;
+    let pack = owned
+        .staging
+        .open_pack(&record.id)
         .map_err(|error| error.to_string())?;
-    let read = tokio::task::spawn_blocking(move || {
-        let record = owned
-            .catalogue
-            .pack(nuthatch_disk::catalogue::PackNumber(number.0))
-            .map_err(|error| error.to_string())?
-            .ok_or("no such pack")?;
-        let file = owned
-            .staging
-            .open_pack(&record.id)
-            .map_err(|error| error.to_string())?;
-        let bytes = read_shard(&file, &label, index)?;
-        Ok::<_, String>((label, bytes))
-    });
-    let (label, bytes) = read.await.map_err(|error| error.to_string())??;
     Ok(Shipment {
-        label: Arc::new(label),
-        index,
-        bytes: Arc::new(Loaded { bytes, _place: place }),
+        label: Arc::clone(&label),
+        index: order.index,
+        tree: node.sent_trees.get(&order.place()),
+        bytes: Arc::new(StagedShard {
+            pack,
+            label,
+            index: order.index,
+        }),
     })
-}
-
-fn read_shard(file: &std::fs::File, label: &SignedLabel, index: ShardIndex) -> Result<Vec<u8>, String> {
-    let label = label.label();
-    StripeFile::new(file, label.pack_len, label.scheme)
-        .read_all(index)
-        .map_err(|error| error.to_string())
 }
 
 /// Notes the holder, durably.
@@ -127,6 +126,7 @@ async fn note(node: &Arc<Node>, owned: &Arc<Owned>, order: &Order) -> TransferOu
     let noted = tokio::task::spawn_blocking(move || catalogue.add_holder(shard, &to, clock::now())).await;
     match noted {
         Ok(Ok(())) => {
+            node.sent_trees.forget(&order.place());
             node.pulse.nudge();
             TransferOutcome::Held
         }
@@ -153,9 +153,4 @@ pub(crate) fn reason(refusal: Refusal) -> OfferRefusal {
         Refusal::Damaged => OfferRefusal::Damaged,
         Refusal::Version => OfferRefusal::Version,
     }
-}
-
-/// The memory that transfers share.
-pub(crate) fn shipping() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(SHIPPING_KIB))
 }

@@ -25,7 +25,7 @@ use crate::archives::Statements;
 use crate::circle::Circle;
 use crate::config::Config;
 use crate::driver::{self, DriverInputs};
-use crate::effects::{self, NodePerformer};
+use crate::effects::NodePerformer;
 use crate::events::Events;
 use crate::gate::NodeGate;
 use crate::hosting::Hosting;
@@ -69,13 +69,13 @@ impl Node {
             circle: opened.circle,
             challenges: Mutex::default(),
             vault: opened.vault,
-            outboards: Outboards::default(),
+            outboards: Outboards::of_vault(),
             segments: opened.segments,
             statements: opened.statements,
             hosting: Hosting::default(),
             owned: RwLock::new(None),
             links: Links::new(transport.clone()),
-            shipping: effects::shipping(),
+            sent_trees: Outboards::of_sent(),
             transport,
             engine: engine_inputs,
             pulse,
