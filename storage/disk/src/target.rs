@@ -109,6 +109,8 @@ pub enum Standing {
         size: u64,
         /// When its contents last changed.
         mtime: crate::source::FileTime,
+        /// How many names it has, with this one (count): what is done to it is done to all of them.
+        names: u64,
     },
     /// A directory.
     Dir,
@@ -183,6 +185,7 @@ impl TargetDir {
             FileType::RegularFile => Standing::File {
                 size: crate::source::wide(stat.st_size),
                 mtime: crate::source::file_time(stat.st_mtime, crate::source::wide(stat.st_mtime_nsec)),
+                names: crate::source::wide(stat.st_nlink),
             },
             FileType::Directory => Standing::Dir,
             _ => Standing::Other,

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use nuthatch_disk::target::{TargetDir, TargetError, TargetFile};
+use nuthatch_disk::target::{Beginning, Standing, TargetDir, TargetError, TargetFile};
 use nuthatch_format::ChunkId;
+use nuthatch_format::tree::{Entry, EntryKind};
 
 use super::files::{FileJob, Files};
 use super::plan::Want;
+use crate::cancel::Cancel;
 use crate::opener::PackBook;
 use crate::section_reader::ChunkError;
+
+/// Bytes of a standing file that are read at a time.
+const STEP: u64 = 1024 * 1024;
 
 /// What stands where a file goes.
 pub(crate) enum Existing {
@@ -131,10 +136,9 @@ impl FilePlan<'_> {
 
     /// Copies the beginning of a file that turned out wrong further on.
     fn copy_until(&self, file: &TargetFile, end: u64, files: &Files<'_>) -> Result<(), TargetError> {
-        const STEP: u32 = 1024 * 1024;
         let mut data = 0;
         while data < end {
-            let len = u64::from(STEP).min(end - data) as u32;
+            let len = STEP.min(end - data) as u32;
             let bytes = self.read(file, data, len)?;
             files.write(self.job, data, &bytes)?;
             data += u64::from(len);
@@ -147,25 +151,57 @@ impl FilePlan<'_> {
 pub(crate) fn existing(
     dir: &TargetDir,
     job: &Arc<FileJob>,
-    has_holes: bool,
+    entry: &Entry,
     files: &Files<'_>,
+    cancel: &Cancel,
 ) -> Result<Existing, TargetError> {
-    use nuthatch_disk::target::{Beginning, Standing};
     let name = &job.spot.name;
+    let holes: &[(u64, u64)] = match &entry.kind {
+        EntryKind::File { holes, .. } => holes,
+        _ => &[],
+    };
     if dir.has_unfinished(name)? {
-        if has_holes {
+        if !holes.is_empty() {
             // What was left may have data where there must be holes.
             drop(dir.create_file(name, job.size, Beginning::Fresh)?);
             return Ok(Existing::Nothing);
         }
-        return files.open(job).map(Existing::Unfinished);
+        return Ok(Existing::Unfinished(files.open(job)?));
     }
     match dir.standing(name)? {
-        Standing::File { size, .. } if size == job.size => match dir.open_standing(name) {
-            Ok(file) => Ok(Existing::Right(file)),
+        Standing::File { size, names, .. } if size == job.size => {
             // Not readable: it is replaced.
-            Err(_) => Ok(Existing::Nothing),
-        },
+            let Ok(file) = dir.open_standing(name) else {
+                return Ok(Existing::Nothing);
+            };
+            // Other names of the file are not ours to change: this one gets a file of its own.
+            let is_shared = names > 1 && entry.hard_link.is_none();
+            if is_shared || !holes_are_empty(&file, holes, cancel)? {
+                return Ok(Existing::Wrong(file));
+            }
+            Ok(Existing::Right(file))
+        }
         _ => Ok(Existing::Nothing),
     }
+}
+
+/// Whether a file reads as zeros wherever holes have to be. A job that was told to stop learns that at its next step.
+fn holes_are_empty(file: &TargetFile, holes: &[(u64, u64)], cancel: &Cancel) -> Result<bool, TargetError> {
+    let mut bytes = Vec::new();
+    for (offset, len) in holes {
+        let end = offset.saturating_add(*len);
+        let mut at = *offset;
+        while let Some(data) = file.next_data(at)?.filter(|data| *data < end) {
+            if cancel.is_cancelled() {
+                return Ok(false);
+            }
+            bytes.resize(STEP.min(end - data) as usize, 0);
+            let count = file.read_at(data, &mut bytes)?;
+            if bytes.iter().take(count).any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            at = data + bytes.len() as u64;
+        }
+    }
+    Ok(true)
 }

@@ -244,6 +244,97 @@ fn what_stands_there_is_replaced_or_left_as_asked() {
 }
 
 #[test]
+fn data_in_place_of_a_hole_is_found_wrong() {
+    let (node, files, target) = (
+        Node::new(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    for name in ["only-hole", "holes"] {
+        let file = fs::File::create(files.path().join(name)).unwrap();
+        file.set_len(8 << 20).unwrap();
+    }
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(files.path().join("holes"))
+        .unwrap();
+    file.write_all_at(&noise(1, 2 << 20), 1 << 20).unwrap();
+    drop(file);
+    let report = node.backup(&[files.path()]);
+    node.restore(&report.snapshot, Some(files.path()), target.path());
+    for name in ["only-hole", "holes"] {
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(target.path().join(name))
+            .unwrap();
+        file.write_all_at(b"rubbish", 6 << 20).unwrap();
+    }
+    let again = node.restore(&report.snapshot, Some(files.path()), target.path());
+    assert_eq!((again.files_restored, again.files_unchanged), (2, 0));
+    assert!(again.bytes_fetched < 1 << 20, "{} bytes", again.bytes_fetched);
+    assert_same(files.path(), target.path());
+    // Zeros that are written out are as good as a hole.
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(target.path().join("only-hole"))
+        .unwrap();
+    file.write_all_at(&[0; 4096], 6 << 20).unwrap();
+    let again = node.restore(&report.snapshot, Some(files.path()), target.path());
+    assert_eq!((again.files_restored, again.files_unchanged), (0, 2));
+}
+
+#[test]
+fn other_names_of_what_stands_there_are_left_alone() {
+    let (node, files, target) = (
+        Node::new(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    let outside = tempfile::tempdir_in(target.path().parent().unwrap()).unwrap();
+    let bytes = noise(1, 3 << 20);
+    fs::write(files.path().join("a"), &bytes).unwrap();
+    set_mtime(&files.path().join("a"), 1_000_000, 0);
+    fs::set_permissions(files.path().join("a"), fs::Permissions::from_mode(0o600)).unwrap();
+    let report = node.backup(&[files.path()]);
+    let other = outside.path().join("other");
+    fs::write(&other, &bytes).unwrap();
+    set_mtime(&other, 7, 0);
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o644)).unwrap();
+    let before = facts(outside.path());
+    fs::hard_link(&other, target.path().join("a")).unwrap();
+    let restored = node.restore(&report.snapshot, Some(files.path()), target.path());
+    assert_eq!((restored.files_restored, restored.errors), (1, 0));
+    assert!(restored.bytes_fetched < 1 << 20, "what is right is copied");
+    assert_same(files.path(), target.path());
+    assert_eq!(facts(outside.path()), before);
+}
+
+#[test]
+fn a_file_left_alone_gets_no_names_of_another() {
+    let (node, files, target) = (
+        Node::new(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    fs::write(files.path().join("a"), b"ours").unwrap();
+    fs::hard_link(files.path().join("a"), files.path().join("b")).unwrap();
+    fs::hard_link(files.path().join("a"), files.path().join("c")).unwrap();
+    let report = node.backup(&[files.path()]);
+    fs::write(target.path().join("a"), b"something else").unwrap();
+    let mut request = node.restore_request(&report.snapshot, Some(files.path()), target.path());
+    request.overwrite = Overwrite::Never;
+    let restored = node
+        .try_restore(&request, &node.source(), &Silent, &Cancel::new())
+        .unwrap();
+    assert_eq!((restored.files_restored, restored.files_unchanged), (2, 1));
+    assert_eq!(fs::read(target.path().join("a")).unwrap(), b"something else");
+    assert_eq!(fs::read(target.path().join("b")).unwrap(), b"ours");
+    let inode = |name| fs::metadata(target.path().join(name)).unwrap().ino();
+    assert_eq!(inode("b"), inode("c"));
+    assert_ne!(inode("a"), inode("b"));
+}
+
+#[test]
 fn an_interrupted_restore_goes_on_where_it_was() {
     let (node, files, target) = (
         Node::new(),

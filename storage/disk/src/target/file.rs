@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::metadata::{self, TargetMetadata, Unset};
@@ -97,6 +97,20 @@ impl TargetFile {
             }
         }
         Ok(filled)
+    }
+
+    /// Where the next bytes that are not a hole of the file begin, at or after an offset. `None`: only holes follow. A system that
+    /// cannot tell answers the offset itself.
+    pub fn next_data(&self, offset: u64) -> Result<Option<u64>, TargetError> {
+        if offset >= self.size {
+            return Ok(None);
+        }
+        match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(at) => Ok(Some(at)),
+            Err(Errno::NXIO) => Ok(None),
+            Err(Errno::INVAL | Errno::NOTSUP | Errno::NOTTY) => Ok(Some(offset)),
+            Err(errno) => Err(self.dir.error("read", &self.name, errno)),
+        }
     }
 
     /// Sets the attributes of a file made by [`TargetDir::create_file`] and gives it its name, in place of anything but a directory.

@@ -396,6 +396,7 @@ fn a_file_appears_only_when_it_is_whole_and_can_be_resumed() {
     let standing = Standing::File {
         size: 6,
         mtime: metadata(0).mtime,
+        names: 1,
     };
     assert_eq!(target.standing(b"a").unwrap(), standing);
     let found = target.open_standing(b"a").unwrap();
@@ -434,4 +435,17 @@ fn what_is_unfinished_is_known_by_its_name() {
         .finish(&metadata(0o600))
         .unwrap();
     assert!(!target.has_unfinished(b"a").unwrap());
+}
+
+#[test]
+fn data_of_a_file_is_found_behind_its_holes() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TargetDir::open_root(dir.path()).unwrap();
+    let file = target.create_file(b"a", 4 << 20, Beginning::Fresh).unwrap();
+    assert_eq!(file.next_data(0).unwrap(), None);
+    file.write_at(2 << 20, b"data").unwrap();
+    assert_eq!(file.next_data(0).unwrap(), Some(2 << 20));
+    assert_eq!(file.next_data((2 << 20) + 1).unwrap(), Some((2 << 20) + 1));
+    assert_eq!(file.next_data(3 << 20).unwrap(), None);
+    assert_eq!(file.next_data(5 << 20).unwrap(), None);
 }

@@ -49,12 +49,14 @@ impl Restorer<'_> {
         if let Some(group) = entry.hard_link {
             self.links.set_job(group, &job);
         }
-        let existing = match planner::existing(dir, &job, !holes.is_empty(), self.parts.files) {
+        let cancel = self.parts.fetcher.sections.cancel;
+        let existing = match planner::existing(dir, &job, entry, self.parts.files, cancel) {
             Ok(existing) => existing,
             Err(error) => {
                 if let Some(group) = entry.hard_link {
                     self.links.forget(group);
                 }
+                cancel.check()?;
                 return Ok(Err(error));
             }
         };

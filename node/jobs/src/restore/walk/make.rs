@@ -26,7 +26,10 @@ impl Restorer<'_> {
         match dir.standing(&entry.name) {
             Ok(standing) if self.is_left_alone(standing, entry) => {
                 self.counts.files_unchanged += u64::from(matches!(entry.kind, EntryKind::File { .. }));
-                if let Some(group) = entry.hard_link {
+                // Something else that was left alone must not get the other names of this entry.
+                if let Some(group) = entry.hard_link
+                    && looks_right(standing, entry)
+                {
                     self.links.linking(group, entry, &spot);
                 }
                 self.parts.reporter.entry(path);
@@ -82,13 +85,10 @@ impl Restorer<'_> {
     }
 
     fn is_left_alone(&self, standing: Standing, entry: &Entry) -> bool {
-        match (self.parts.overwrite, standing, &entry.kind) {
-            (_, Standing::Nothing, _) | (Overwrite::Always, _, _) => false,
-            (Overwrite::Never, _, _) => true,
-            (Overwrite::IfChanged, Standing::File { size, mtime }, EntryKind::File { size: wanted, .. }) => {
-                size == *wanted && mtime == time(&entry.meta)
-            }
-            (Overwrite::IfChanged, _, _) => false,
+        match (self.parts.overwrite, standing) {
+            (_, Standing::Nothing) | (Overwrite::Always, _) => false,
+            (Overwrite::Never, _) => true,
+            (Overwrite::IfChanged, standing) => looks_right(standing, entry),
         }
     }
 
@@ -116,5 +116,15 @@ impl Restorer<'_> {
                 false
             }
         }
+    }
+}
+
+/// Whether what stands there is a file of the same size and time.
+fn looks_right(standing: Standing, entry: &Entry) -> bool {
+    match (standing, &entry.kind) {
+        (Standing::File { size, mtime, .. }, EntryKind::File { size: wanted, .. }) => {
+            size == *wanted && mtime == time(&entry.meta)
+        }
+        _ => false,
     }
 }
