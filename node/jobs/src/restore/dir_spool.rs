@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nuthatch_format::codec;
 use nuthatch_format::tree::Entry;
@@ -32,7 +33,9 @@ pub(crate) struct MadeDir {
 impl DirSpool {
     /// An empty one; its file in `scratch` has no name any more when this returns.
     pub(crate) fn create(scratch: &Path) -> io::Result<Self> {
-        let path = scratch.join(format!("restore-{}.dirs", std::process::id()));
+        static CREATED: AtomicU64 = AtomicU64::new(0);
+        let number = CREATED.fetch_add(1, Ordering::Relaxed);
+        let path = scratch.join(format!("restore-{}-{number}.dirs", std::process::id()));
         // Left by a process of the same number that was killed between the next two calls.
         let _ = std::fs::remove_file(&path);
         let file = OpenOptions::new()

@@ -52,6 +52,8 @@ pub(crate) struct WalkCounts {
 /// A restore in progress.
 pub(crate) struct Restorer<'a> {
     parts: Parts<'a>,
+    /// The path in the snapshot that the target stands for.
+    base: Vec<u8>,
     dirs: Vec<DirFrame>,
     spool: Option<DirSpool>,
     window: Window,
@@ -89,6 +91,7 @@ impl<'a> Restorer<'a> {
         };
         Ok(Self {
             parts,
+            base: Vec::new(),
             dirs: vec![top],
             spool,
             window: Window::default(),
@@ -123,6 +126,7 @@ impl<'a> Restorer<'a> {
             },
         };
         let mut walk = TreeWalk::new(&path, &tree);
+        self.base = path;
         while let Some(visit) = walk.next(meta) {
             self.parts.fetcher.sections.cancel.check()?;
             match visit {
@@ -169,10 +173,11 @@ impl<'a> Restorer<'a> {
             let Some(dir) = dir else { break };
             self.parts.fetcher.sections.cancel.check()?;
             let metadata = self.metadata(&dir.entry.meta);
+            let path = self.path_of(&dir.path);
             match self.parts.files.dir(&dir.path) {
-                Ok(target) => tell_unset(self.parts.reporter, &dir.path, &target.finish(&metadata)),
+                Ok(target) => tell_unset(self.parts.reporter, &path, &target.finish(&metadata)),
                 Err(error) => {
-                    let warning = Warning::about(WarningKind::Attributes, &dir.path, in_words(&error));
+                    let warning = Warning::about(WarningKind::Attributes, &path, in_words(&error));
                     self.parts.reporter.warn(warning);
                 }
             }
@@ -181,6 +186,15 @@ impl<'a> Restorer<'a> {
             root.sync().map_err(RestoreError::Target)?;
         }
         Ok(self.counts)
+    }
+
+    /// The path in the snapshot of what lies at these names below the target.
+    fn path_of(&self, below: &[u8]) -> Vec<u8> {
+        if below.is_empty() {
+            self.base.clone()
+        } else {
+            snapshot_path::join(&self.base, below)
+        }
     }
 
     /// One entry. Answers the tree of a directory that has to be walked.
