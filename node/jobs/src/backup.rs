@@ -83,6 +83,7 @@ pub fn run(
 ) -> Result<BackupReport, BackupError> {
     let stream = request.stream.take();
     let paths = named_paths(&request, stream.as_ref())?;
+    check_sizes(&request, &paths)?;
     let rules = Rules {
         excludes: PatternSet::new(&request.excludes)?,
         forbidden: identities(&request.forbidden),
@@ -335,6 +336,19 @@ fn named_paths(request: &BackupRequest, stream: Option<&StreamSource>) -> Result
         return Err(BackupError::PathCount { found });
     }
     request.paths.iter().map(|path| named_path(path)).collect()
+}
+
+/// What a snapshot cannot keep is refused now and not when everything is stored.
+fn check_sizes(request: &BackupRequest, paths: &[Vec<u8>]) -> Result<(), BackupError> {
+    let found = paths.iter().map(Vec::len).sum();
+    if found > snapshot::PATHS_LEN_MAX {
+        return Err(BackupError::PathsLen { found });
+    }
+    let tags = &request.tags;
+    if tags.len() > snapshot::TAGS_MAX || tags.iter().any(|tag| tag.len() > snapshot::TAG_LEN_MAX) {
+        return Err(BackupError::Tags);
+    }
+    Ok(())
 }
 
 fn named_path(path: &Path) -> Result<Vec<u8>, BackupError> {

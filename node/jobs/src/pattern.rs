@@ -114,15 +114,6 @@ impl PatternSet {
         Ok(Self { globs, rules })
     }
 
-    /// Patterns from the text of a file: one a line, blank lines and lines that begin with `#` left out.
-    pub fn lines(text: &str) -> Vec<String> {
-        text.lines()
-            .map(str::trim_end)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .map(str::to_owned)
-            .collect()
-    }
-
     /// Whether the set has no pattern at all.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
@@ -199,10 +190,5 @@ mod tests {
         assert!(PatternSet::new(&[""]).is_err());
         assert!(PatternSet::new(&["a".repeat(5000)]).is_err());
         assert!(PatternSet::new::<&str>(&[]).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_pattern_file_may_have_comments() {
-        assert_eq!(PatternSet::lines("# one\n\n*.o  \r\n!a\n"), vec!["*.o", "!a"]);
     }
 }

@@ -10,7 +10,7 @@ use nuthatch_disk::staging::{StagePackError, Staging};
 use nuthatch_format::keys::WriterKeys;
 use nuthatch_format::seal::SealError;
 use nuthatch_format::section::{CompressError, LEVEL_DEFAULT, Level};
-use nuthatch_format::snapshot::{PATHS_MAX, SealSnapshotError};
+use nuthatch_format::snapshot::{PATHS_LEN_MAX, PATHS_MAX, SealSnapshotError, TAG_LEN_MAX, TAGS_MAX};
 use nuthatch_format::{ChunkId, SnapshotId, Timestamp};
 
 use super::known::KnownError;
@@ -22,9 +22,9 @@ use crate::snapshot_path::PathError;
 
 /// What to back up.
 pub struct BackupRequest {
-    /// Absolute paths; at most `snapshot::PATHS_MAX`. Not looked at when there is a stream.
+    /// Absolute paths; at most `snapshot::PATHS_MAX` with `snapshot::PATHS_LEN_MAX` bytes. Not looked at when there is a stream.
     pub paths: Vec<PathBuf>,
-    /// What the user calls the snapshot.
+    /// What the user calls the snapshot; at most `snapshot::TAGS_MAX` of `snapshot::TAG_LEN_MAX` bytes.
     pub tags: Vec<String>,
     /// Patterns of what is left out (see [`crate::pattern`]), those from files among them.
     pub excludes: Vec<String>,
@@ -154,6 +154,15 @@ pub enum BackupError {
         /// What is wrong with it.
         source: PathError,
     },
+    /// The paths together are longer than a snapshot can keep.
+    #[error("the paths have {found} bytes together, at most {PATHS_LEN_MAX} are allowed")]
+    PathsLen {
+        /// Their length.
+        found: usize,
+    },
+    /// More tags than a snapshot can keep, or one that is too long.
+    #[error("a snapshot takes at most {TAGS_MAX} tags of at most {TAG_LEN_MAX} bytes")]
+    Tags,
     /// The stream's file cannot have this name.
     #[error("a stream cannot be stored under this name")]
     StreamName,

@@ -27,6 +27,9 @@ use crate::snapshot_path::{self, PATH_LEN_MAX};
 /// Directories that are kept open at a time.
 const OPEN_DIRS_MAX: usize = 128;
 
+/// What is said of a named path that leads into the node's own home.
+const OWN_HOME: &str = "it is this node's own home, which is never backed up";
+
 /// Why the walk ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WalkError {
@@ -148,7 +151,7 @@ impl<'e> Walker<'e> {
             self.note_time();
             let opened = self.open_path(&child_path).and_then(|dir| dir.look_at_self());
             match opened {
-                Ok(seen) if self.rules.forbidden.contains(&(seen.device, seen.inode)) => {}
+                Ok(seen) if self.is_forbidden(&seen) => self.step(Step::error(&child_path, OWN_HOME))?,
                 Ok(seen) => {
                     self.step(Step::Enter(
                         self.named_entry(name, &child_path, seen),
@@ -157,7 +160,7 @@ impl<'e> Walker<'e> {
                     self.children(child, &child_path)?;
                     self.step(Step::Leave)?;
                 }
-                Err(error) => self.trouble(&child_path, &error)?,
+                Err(error) => self.named_trouble(&child_path, &error)?,
             }
         }
         Ok(())
@@ -172,8 +175,11 @@ impl<'e> Walker<'e> {
         });
         let (dir, seen) = match looked {
             Ok(found) => found,
-            Err(error) => return self.trouble(path, &error),
+            Err(error) => return self.named_trouble(path, &error),
         };
+        if self.is_forbidden(&seen) {
+            return self.step(Step::error(path, OWN_HOME));
+        }
         self.found += 1;
         if matches!(seen.kind, SourceKind::Symlink { .. }) {
             let message = "this is a symbolic link: the link is stored, not what it points to";
@@ -212,7 +218,8 @@ impl<'e> Walker<'e> {
                     Ok(dir) => frame.dir = Some(dir),
                     Err(error) => {
                         frame.names = Vec::new().into_iter();
-                        self.trouble(&path, &error)?;
+                        let directory = frame.path.clone();
+                        self.trouble(&directory, &error)?;
                         continue;
                     }
                 }
@@ -266,7 +273,7 @@ impl<'e> Walker<'e> {
         seen: SourceEntry,
         stay_on: Option<u64>,
     ) -> Result<Option<Frame>, WalkError> {
-        if seen.kind == SourceKind::Dir && self.rules.forbidden.contains(&(seen.device, seen.inode)) {
+        if self.is_forbidden(&seen) {
             tracing::debug!(path = %snapshot_path::display(path), "the node's own home is left out");
             return Ok(None);
         }
@@ -354,6 +361,18 @@ impl<'e> Walker<'e> {
             path: path.to_vec(),
             seen,
             looked_at: self.looked_at,
+        }
+    }
+
+    fn is_forbidden(&self, seen: &SourceEntry) -> bool {
+        seen.kind == SourceKind::Dir && self.rules.forbidden.contains(&(seen.device, seen.inode))
+    }
+
+    /// Trouble with a path that the user named, or one above it: nobody has listed it before.
+    fn named_trouble(&mut self, path: &[u8], error: &SourceError) -> Result<(), WalkError> {
+        match error {
+            SourceError::Gone { .. } => self.step(Step::error(path, "there is no such file or directory")),
+            error => self.trouble(path, error),
         }
     }
 

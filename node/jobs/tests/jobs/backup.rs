@@ -334,6 +334,56 @@ fn what_is_excluded_or_the_nodes_own_is_left_out() {
 }
 
 #[test]
+fn a_named_path_in_the_nodes_own_home_is_an_error() {
+    let (node, files) = (Node::new(), tempfile::tempdir().unwrap());
+    fs::create_dir(files.path().join("home")).unwrap();
+    fs::write(files.path().join("home/secret"), b"x").unwrap();
+    fs::write(files.path().join("other"), b"x").unwrap();
+    let run = |names: &[&str]| {
+        let paths: Vec<_> = names.iter().map(|name| files.path().join(name)).collect();
+        let mut wanted = request(&paths.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+        wanted.forbidden = vec![files.path().join("home")];
+        node.try_backup(wanted, &Silent, &Cancel::new())
+    };
+    for name in ["home", "home/secret"] {
+        let error = run(&[name]).unwrap_err();
+        assert!(
+            matches!(&error, BackupError::NothingReadable { first } if first.contains("own home")),
+            "{error}"
+        );
+    }
+    let report = run(&["home", "other"]).unwrap();
+    assert_eq!((report.files_new, report.errors), (1, 1));
+}
+
+#[test]
+fn what_a_snapshot_cannot_keep_is_refused_before_anything_is_stored() {
+    let (node, files) = (Node::new(), tempfile::tempdir().unwrap());
+    fs::write(files.path().join("a"), b"x").unwrap();
+    let tagged = |tags: Vec<String>| {
+        let mut wanted = request(&[files.path()]);
+        wanted.tags = tags;
+        node.try_backup(wanted, &Silent, &Cancel::new())
+    };
+    for tags in [vec!["t".to_owned(); 65], vec!["t".repeat(129)]] {
+        assert!(matches!(tagged(tags), Err(BackupError::Tags)));
+    }
+    let long: Vec<_> = (0..20)
+        .map(|number| files.path().join(format!("{number}/{}", "x/".repeat(2000))))
+        .collect();
+    let error = node
+        .try_backup(
+            request(&long.iter().map(AsRef::as_ref).collect::<Vec<_>>()),
+            &Silent,
+            &Cancel::new(),
+        )
+        .unwrap_err();
+    assert!(matches!(error, BackupError::PathsLen { .. }), "{error}");
+    assert!(node.packs().is_empty());
+    assert!(tagged(vec!["t".repeat(128); 64]).is_ok());
+}
+
+#[test]
 fn several_paths_make_one_tree_and_missing_ones_are_listed() {
     let (node, files) = (Node::new(), tempfile::tempdir().unwrap());
     for path in ["a/one", "b/two", "c/three"] {
@@ -351,7 +401,9 @@ fn several_paths_make_one_tree_and_missing_ones_are_listed() {
     let error = node
         .try_backup(request(&[&paths[2]]), &Silent, &Cancel::new())
         .unwrap_err();
-    assert!(matches!(error, BackupError::NothingReadable { first } if first.contains("nothing")));
+    assert!(
+        matches!(error, BackupError::NothingReadable { first } if first.contains("nothing: there is no such file"))
+    );
     let error = node
         .try_backup(request(&[Path::new("relative")]), &Silent, &Cancel::new())
         .unwrap_err();
