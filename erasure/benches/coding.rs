@@ -2,7 +2,8 @@
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use nuthatch_erasure::{Coder, Scheme, ShardIndex, coder};
+use nuthatch_erasure::geometry::data_shard;
+use nuthatch_erasure::{Scheme, ShardIndex, coder};
 
 const PACK_LEN: usize = 16 * 1024 * 1024;
 const SHAPES: [(u8, u8); 5] = [(2, 1), (4, 2), (8, 4), (2, 2), (3, 3)];
@@ -35,7 +36,7 @@ fn pack() -> Vec<u8> {
 fn damaged(scheme: Scheme, pack: &[u8]) -> Vec<Option<Vec<u8>>> {
     let data = (0..scheme.data()).map(|index| {
         (index >= scheme.parity())
-            .then(|| Coder::data_shard(scheme, pack, ShardIndex(index)).map(std::borrow::Cow::into_owned))
+            .then(|| data_shard(scheme, pack, ShardIndex(index)).map(std::borrow::Cow::into_owned))
             .flatten()
     });
     data.chain(coder(scheme).parity_of(pack).into_iter().map(Some))

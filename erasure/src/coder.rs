@@ -2,7 +2,6 @@
 //!
 //! The field arithmetic is the `reed-solomon-erasure` package's; this file arranges slices for it and never copies a pack to do so.
 
-use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reed_solomon_erasure::ReedSolomon;
@@ -100,11 +99,6 @@ impl Coder {
     /// The scheme that it codes.
     pub fn scheme(&self) -> Scheme {
         self.scheme
-    }
-
-    /// One data shard of a pack; see [`geometry::data_shard`].
-    pub fn data_shard(scheme: Scheme, pack: &[u8], index: ShardIndex) -> Option<Cow<'_, [u8]>> {
-        geometry::data_shard(scheme, pack, index)
     }
 
     /// The parity shards of a pack, in order of their indices, each `shard_len` bytes long.

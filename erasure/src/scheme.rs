@@ -56,7 +56,7 @@ impl Scheme {
     }
 
     /// Length in bytes of every shard of a pack of `pack_len` bytes: `pack_len / data`, rounded up. The data shards are the pack
-    /// followed by as many zeros as fill the last of them.
+    /// followed by as many zeros as fill all of them.
     pub const fn shard_len(self, pack_len: u64) -> u64 {
         pack_len.div_ceil(self.data as u64)
     }

@@ -7,7 +7,7 @@ use crate::reference;
 fn stripe(scheme: Scheme, pack: &[u8]) -> Vec<Vec<u8>> {
     let mut shards: Vec<Vec<u8>> = (0..scheme.data())
         .map(|index| {
-            Coder::data_shard(scheme, pack, ShardIndex(index))
+            geometry::data_shard(scheme, pack, ShardIndex(index))
                 .unwrap()
                 .into_owned()
         })

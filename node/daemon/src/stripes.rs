@@ -139,7 +139,7 @@ mod tests {
             let trees = stripe.encode().unwrap();
             let mut whole: Vec<Vec<u8>> = (0..data)
                 .map(|index| {
-                    Coder::data_shard(scheme, &pack, ShardIndex(index))
+                    nuthatch_erasure::geometry::data_shard(scheme, &pack, ShardIndex(index))
                         .unwrap()
                         .into_owned()
                 })

@@ -14,7 +14,7 @@ use nuthatch_erasure::{Scheme, ShardIndex};
 use crate::codec::{self, Canonical, DecodeError, DecodeReason, Suite, Version};
 use crate::id::{ArchiveId, DeviceId, LabelId, PackId, ShardId};
 use crate::keys::DeviceKeys;
-use crate::pack::PackKind;
+use crate::pack::{PackHeader, PackKind};
 use crate::padding::PACK_LEN;
 use crate::signed::{Context, SignatureError, Signed};
 use crate::units::Epoch;
@@ -92,6 +92,46 @@ impl Label {
             signed,
             label: self,
         }
+    }
+}
+
+/// The facts of a pack that its labels repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackToLabel {
+    /// Whose pack it is.
+    pub archive: ArchiveId,
+    /// BLAKE3 of the whole pack.
+    pub pack: PackId,
+    /// The pack's header.
+    pub header: PackHeader,
+    /// Bytes of the pack, `1..=PACK_LEN`.
+    pub pack_len: u64,
+}
+
+impl PackToLabel {
+    /// The label of a stripe of this pack, signed by `device`. `shards` names every shard of the scheme in order; `nonce` is random.
+    pub fn label(
+        &self,
+        scheme: Scheme,
+        shards: Vec<ShardId>,
+        nonce: [u8; 16],
+        device: &DeviceKeys,
+    ) -> SignedLabel {
+        let label = Label {
+            version: Version,
+            suite: Suite,
+            archive: self.archive,
+            pack: self.pack,
+            kind: self.header.kind(),
+            epoch: self.header.epoch(),
+            scheme,
+            pack_len: self.pack_len,
+            shard_len: scheme.shard_len(self.pack_len),
+            shards,
+            nonce,
+            device: device.id(),
+        };
+        label.sign(device)
     }
 }
 

@@ -22,7 +22,6 @@ pub mod slice;
 pub mod slot;
 pub mod snapshot;
 pub mod statement;
-pub mod stripe;
 pub mod tree;
 pub mod units;
 

@@ -13,12 +13,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
-use nuthatch_erasure::Scheme;
+use nuthatch_erasure::geometry::data_shard;
+use nuthatch_erasure::{Scheme, ShardIndex, coder};
 use nuthatch_format::codec::{self, Canonical};
 use nuthatch_format::content::Content;
 use nuthatch_format::journal::{Draft, Entry, Position, SignedSegment};
 use nuthatch_format::keys::{ArchiveKeys, DeviceKeys, OwnerSecrets, RecoveryPhrase, WriterKeys};
-use nuthatch_format::label::SignedLabel;
+use nuthatch_format::label::{PackToLabel, SignedLabel};
 use nuthatch_format::open::open_directory;
 use nuthatch_format::pack::PackKind;
 use nuthatch_format::padding::Fill;
@@ -32,10 +33,10 @@ use nuthatch_format::snapshot::{
 use nuthatch_format::statement::{
     Capabilities, Certificate, Grant, LastBelieved, SignedStatement, Statement,
 };
-use nuthatch_format::stripe::Stripe;
 use nuthatch_format::tree::{self, EntryKind, MTime, Metadata, Tree};
 use nuthatch_format::{
-    ByteCount, ChunkId, Epoch, LabelId, LineId, NodeId, PackId, SegmentId, SnapshotId, Span, Timestamp,
+    ByteCount, ChunkId, Epoch, LabelId, LineId, NodeId, PackId, SegmentId, ShardId, SnapshotId, Span,
+    Timestamp,
 };
 
 const PASSPHRASE: &[u8] = b"correct horse battery staple";
@@ -391,8 +392,21 @@ fn labels_still_verify() {
     let keys = keys();
     let bytes = golden("pack.bin", &pack(&keys.writer).bytes);
     let id = PackId::from_bytes(*blake3::hash(&bytes).as_bytes());
-    let stripe = Stripe::encode(id, &bytes, Scheme::new(3, 2).unwrap()).unwrap();
-    let now = stripe.label(keys.archive_id(), [0x91; 16], &device());
+    let scheme = Scheme::new(3, 2).unwrap();
+    let data = (0..scheme.data()).map(|index| {
+        data_shard(scheme, &bytes, ShardIndex(index))
+            .unwrap()
+            .into_owned()
+    });
+    let shards = data.chain(coder(scheme).parity_of(&bytes));
+    let pack = PackToLabel {
+        archive: keys.archive_id(),
+        pack: id,
+        header: open_directory(&bytes, &keys.writer).unwrap().0,
+        pack_len: bytes.len() as u64,
+    };
+    let names = shards.map(|shard| ShardId::from_bytes(*blake3::hash(&shard).as_bytes()));
+    let now = pack.label(scheme, names.collect(), [0x91; 16], &device());
     let then = SignedLabel::parse(&check("label.cbor", now.bytes())).unwrap();
     assert!(then.verify().is_ok());
     assert_eq!(then, now);

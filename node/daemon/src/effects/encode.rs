@@ -9,10 +9,9 @@ use nuthatch_disk::vault::ShardPlace;
 use nuthatch_engine::boundary::{EncodeOutcome, Input, PackNumber};
 use nuthatch_erasure::Scheme;
 use nuthatch_format::journal::Entry;
-use nuthatch_format::label::SignedLabel;
+use nuthatch_format::label::{PackToLabel, SignedLabel};
 use nuthatch_format::pack::read_header;
 use nuthatch_format::slice::Outboard;
-use nuthatch_format::stripe::PackFacts;
 use nuthatch_format::{ArchiveId, ByteCount, PackId};
 
 use crate::clock;
@@ -115,14 +114,14 @@ fn label(owned: &Owned, record: &PackRecord, scheme: Scheme) -> Result<(SignedLa
     let trees = stripe.encode().map_err(|error| text(&error))?;
     let shards = trees.iter().map(Outboard::root).collect();
     let header = read_header(&record.header).map_err(|error| text(&error))?;
-    let facts = PackFacts {
+    let pack = PackToLabel {
         archive: owned.archive,
         pack: record.id,
         header,
         pack_len: record.len.0,
     };
     let nonce = clock::entropy().map_err(|error| text(&error))?;
-    Ok((facts.label(scheme, shards, nonce, &owned.device), trees))
+    Ok((pack.label(scheme, shards, nonce, &owned.device), trees))
 }
 
 fn hash(file: &File) -> std::io::Result<PackId> {
