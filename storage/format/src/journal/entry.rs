@@ -7,6 +7,7 @@ use crate::codec::{self, Canonical};
 use crate::id::{LabelId, PackId, SnapshotId};
 use crate::label::SIGNED_LABEL_LEN_MAX;
 use crate::pack::{DIRECTORY_LEN_MAX, HEADER_LEN, PackKind, read_header};
+use crate::padding::PACK_LEN;
 use crate::snapshot::{SEALED_SNAPSHOT_LEN_MAX, SealedSnapshot, SnapshotLine};
 
 /// One addition to the archive.
@@ -22,7 +23,7 @@ pub enum Entry {
         /// What it holds.
         #[n(1)]
         kind: PackKind,
-        /// Its length in bytes.
+        /// Its length in bytes, at most [`PACK_LEN`]: readers plan by it before they have the pack.
         #[n(2)]
         len: u64,
         /// Its header, so that ranges of it can be opened alone.
@@ -96,6 +97,8 @@ impl Canonical for Entry {
             } => {
                 if header.len() != HEADER_LEN || *len < HEADER_LEN as u64 {
                     Err("a pack without a header")
+                } else if *len > PACK_LEN as u64 {
+                    Err("a pack that is too long")
                 } else if directory.is_empty() || directory.len() > DIRECTORY_LEN_MAX {
                     Err("a directory that is empty or too long")
                 } else if read_header(header).map_or(true, |read| read.kind() != *kind) {

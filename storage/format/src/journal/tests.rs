@@ -320,6 +320,11 @@ fn impossible_entries_are_neither_written_nor_read() {
                 *len = 10;
             }
         }),
+        changed(&|entry| {
+            if let Entry::PackAdded { len, .. } = entry {
+                *len = crate::padding::PACK_LEN as u64 + 1;
+            }
+        }),
         with_header(&|header| header.truncate(80)),
         with_header(&|header| header[0] ^= 1),
         with_directory(Vec::new()),
