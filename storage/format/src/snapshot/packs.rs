@@ -171,12 +171,14 @@ impl<C> Encode<C> for PackSet {
     }
 }
 
-/// Lines or runs that are out of order, empty or touching decode to a set that encodes otherwise, or to an error.
+/// Lines or runs that are out of order, empty or touching decode to a set that encodes otherwise, or to an error. Runs are counted while
+/// they are read: a few bytes of each would otherwise become many in memory before anybody looks at how many there are.
 impl<'b, C> Decode<'b, C> for PackSet {
     fn decode(d: &mut Decoder<'b>, context: &mut C) -> Result<Self, minicbor::decode::Error> {
         let at = d.position();
         let invalid = |reason| minicbor::decode::Error::message(reason).at(at);
         let mut lines = BTreeMap::new();
+        let mut run_count = 0;
         let indefinite = || invalid("indefinite length");
         for _ in 0..d.array()?.ok_or_else(indefinite)? {
             if d.array()? != Some(2) {
@@ -193,6 +195,10 @@ impl<'b, C> Decode<'b, C> for PackSet {
                 };
                 if start == end || (start == before && !runs.is_empty()) {
                     return Err(invalid("runs that are empty or touch"));
+                }
+                run_count += 1;
+                if run_count > PACK_RUNS_MAX {
+                    return Err(invalid("too many runs of packs"));
                 }
                 runs.insert(start, end);
                 before = end;

@@ -206,6 +206,33 @@ fn runs_that_touch_overflow_or_are_empty_are_refused() {
 }
 
 #[test]
+fn a_set_of_too_many_runs_is_neither_made_nor_read() {
+    let line = LineId::from_bytes([1; 16]);
+    let every_other = |count: u64| {
+        let mut set = PackSet::new();
+        (0..count).for_each(|number| set.insert(line, 2 * number));
+        set
+    };
+    let read = |added| {
+        let removed = PackSet::new();
+        codec::decode::<Alone>(&codec::encode(&Alone(PackChange { added, removed })))
+    };
+    let most = PACK_RUNS_MAX as u64;
+    assert!(read(every_other(most)).is_ok());
+    assert!(PackChange::between(&PackSet::new(), &every_other(most)).is_ok());
+    assert!(matches!(
+        read(every_other(most + 1)).unwrap_err().reason,
+        codec::DecodeReason::Malformed(_)
+    ));
+    assert_eq!(
+        PackChange::between(&PackSet::new(), &every_other(most + 1)),
+        Err(PackSetError::TooManyRuns {
+            found: PACK_RUNS_MAX + 1
+        })
+    );
+}
+
+#[test]
 fn a_run_to_the_end_of_all_ordinals_is_kept_as_it_is() {
     let line = LineId::from_bytes([1; 16]);
     let mut set = PackSet::new();
