@@ -12,7 +12,7 @@ use crate::id::ChunkId;
 /// Most ids that stand in a [`Content`].
 pub const CONTENT_IDS_MAX: usize = 1024;
 
-/// Deepest list of lists. With list chunks of at least 64 KiB (2048 ids) three levels name more data than a `u64` counts of pebibytes.
+/// Deepest list of lists. With chunks of at least 64 KiB (2048 ids) three levels name 1024 · 2048³ of them, 512 PiB of data.
 pub const CONTENT_DEPTH_MAX: u8 = 3;
 
 /// What a file's data or a directory's tree consists of.

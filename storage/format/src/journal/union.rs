@@ -3,13 +3,13 @@
 //! Memory is bounded by lines, not by segments: whoever stores segments offers them here in the order of their sequence and stores each
 //! as the verdict says. The result depends on the set of segments and not on the order of lines, but for which branch of a fork is the
 //! head: the one that came first. Nothing here opens a segment or believes a device; [`crate::statement::StatementSet`] says who may
-//! write, and [`believes`] what follows from it.
+//! write, and [`believed_segments`] what is left of a device that was revoked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ChainVerdict, DEVICE_LINES_MAX, Head, LINES_MAX, LineHead, SignedSegment, verify_next};
-use crate::id::{LabelId, LineId, SegmentId};
-use crate::statement::{Belief, LastBelieved, StatementSet};
+use crate::id::{LineId, SegmentId};
+use crate::statement::LastBelieved;
 
 /// Most forks of one line that are remembered one by one; all are counted.
 pub const FORKS_MAX: usize = 16;
@@ -254,39 +254,6 @@ pub fn believed_segments(
         });
     }
     believed.unwrap_or_default()
-}
-
-/// Whether what a verified segment says is to be deduplicated against, counted and obeyed.
-pub fn believes(
-    statements: &StatementSet,
-    segment: &SignedSegment,
-    previous_of: impl Fn(&SegmentId) -> Option<SegmentId>,
-) -> bool {
-    let body = segment.public();
-    if body.archive != statements.archive() {
-        return false;
-    }
-    match statements.belief(&body.device, &body.line) {
-        Belief::All => true,
-        Belief::Nothing => false,
-        Belief::UpTo(ends) => {
-            ends.iter().all(|end| body.sequence <= end.sequence)
-                && believed_segments(&ends, previous_of).contains(&segment.id())
-        }
-    }
-}
-
-/// The labels that hosts may take shards for because of this segment: all that it adds when it is believed, else none.
-pub fn believed_labels<'a>(
-    statements: &StatementSet,
-    segment: &'a SignedSegment,
-    previous_of: impl Fn(&SegmentId) -> Option<SegmentId>,
-) -> &'a [LabelId] {
-    if believes(statements, segment, previous_of) {
-        &segment.public().labels
-    } else {
-        &[]
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! device, or two budgets for one steward, the later one counts (by time, then by id). The answers depend on the set alone, never on
 //! the order in which statements came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Capabilities, Certificate, LastBelieved, SignedStatement, Signer, Statement};
 use crate::id::{ArchiveId, DeviceId, LabelId, LineId, NodeId, StatementId};
@@ -75,7 +75,7 @@ pub struct StatementSet {
     certificates: BTreeMap<DeviceId, Newest<Certificate>>,
     revocations: BTreeMap<DeviceId, Vec<Vec<LastBelieved>>>,
     stewards: BTreeMap<NodeId, Newest<ByteCount>>,
-    mirrors: BTreeMap<NodeId, StatementId>,
+    mirrors: BTreeSet<NodeId>,
     delays: BTreeMap<StatementId, (Timestamp, Span)>,
     epoch: Epoch,
     orders: BTreeMap<LabelId, Orders>,
@@ -92,7 +92,7 @@ impl StatementSet {
             certificates: BTreeMap::new(),
             revocations: BTreeMap::new(),
             stewards: BTreeMap::new(),
-            mirrors: BTreeMap::new(),
+            mirrors: BTreeSet::new(),
             delays: BTreeMap::new(),
             epoch: Epoch::default(),
             orders: BTreeMap::new(),
@@ -152,7 +152,7 @@ impl StatementSet {
                 keep_newest(&mut self.stewards, *node, (time, id, *byte_budget));
             }
             Statement::Mirror { node } => {
-                self.mirrors.insert(*node, id);
+                self.mirrors.insert(*node);
             }
             Statement::Epoch { epoch, .. } => self.epoch = self.epoch.max(*epoch),
             Statement::Delay { span } => {
@@ -263,7 +263,7 @@ impl StatementSet {
 
     /// Whether a node may keep every shard of a stripe.
     pub fn is_mirror(&self, node: &NodeId) -> bool {
-        self.mirrors.contains_key(node)
+        self.mirrors.contains(node)
     }
 
     /// All delays ever ordered, with when their signer says so. A host puts a shorter one in force only when

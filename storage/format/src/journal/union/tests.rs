@@ -5,7 +5,7 @@ use super::super::tests::{device, keys, pack_added, write};
 use super::*;
 use crate::Timestamp;
 use crate::keys::{ArchiveKeys, DeviceKeys, RecoveryPhrase};
-use crate::statement::{Capabilities, Certificate, SignedStatement, Statement};
+use crate::statement::{Belief, Capabilities, Certificate, SignedStatement, Statement, StatementSet};
 use crate::units::ByteCount;
 use crate::{DeviceId, NodeId};
 
@@ -319,22 +319,14 @@ fn revoked(device: DeviceId, last: &SignedSegment) -> Statement {
     }
 }
 
-#[test]
-fn labels_are_believed_once_their_device_is_certified() {
-    let laptop = device(2);
-    let label = crate::journal::Entry::StripeAdded { label: vec![1; 40] };
-    let segment = write(
-        &laptop,
-        Position::begin(&laptop, [1; 16], None),
-        std::slice::from_ref(&label),
-        &[],
-    );
-    let none = |_: &SegmentId| None;
-    assert!(believed_labels(&statements(Vec::new()), &segment, none).is_empty());
-    assert_eq!(
-        believed_labels(&statements(vec![certified(&laptop)]), &segment, none),
-        [label.label_id().unwrap()]
-    );
+/// Whether a segment is believed by these statements.
+fn believes(set: &StatementSet, segment: &SignedSegment, store: &Store) -> bool {
+    let head = segment.head();
+    match set.belief(&head.device, &head.line) {
+        Belief::All => true,
+        Belief::Nothing => false,
+        Belief::UpTo(ends) => believed_segments(&ends, store.previous_of()).contains(&head.segment),
+    }
 }
 
 #[test]
@@ -356,11 +348,11 @@ fn nothing_after_the_last_believed_segment_counts_and_nothing_beside_it() {
     let believed: Vec<_> = segments
         .iter()
         .chain([&backdated])
-        .map(|segment| believes(&set, segment, store.previous_of()))
+        .map(|segment| believes(&set, segment, &store))
         .collect();
     assert_eq!(believed, [true, true, true, false, false]);
     let unnamed = line(&laptop, 2, 1, &[]);
-    assert!(!believes(&set, &unnamed[0], store.previous_of()));
+    assert!(!believes(&set, &unnamed[0], &store));
 }
 
 #[test]
@@ -378,7 +370,7 @@ fn of_two_revocations_both_must_believe() {
     ]);
     let believed: Vec<_> = segments
         .iter()
-        .map(|segment| believes(&set, segment, store.previous_of()))
+        .map(|segment| believes(&set, segment, &store))
         .collect();
     assert_eq!(believed, [true, true, false, false]);
 }
