@@ -2,9 +2,9 @@
 //!
 //! Owns the naming of temporary files and the classification of what can go wrong with a file. Knows nothing of what the bytes mean.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// What a temporary file's name ends in. Whatever bears it was never acknowledged, and is removed at the next start.
@@ -56,10 +56,18 @@ impl FileError {
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::DiskFull { .. })
     }
+}
 
-    /// Whether the file is just not there.
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+/// Whether an error concerns one file alone: the medium does not give it back, or a directory stands in its place. Whoever reads many
+/// goes on with the others; what stops all of them (no right, too many open files) is another matter.
+pub(crate) fn is_of_one_file(error: &FileError) -> bool {
+    match error {
+        FileError::TooLong { .. } => true,
+        FileError::DiskFull { .. } => false,
+        FileError::Io { source, .. } => {
+            source.kind() == io::ErrorKind::IsADirectory
+                || source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+        }
     }
 }
 
@@ -183,7 +191,16 @@ pub fn remove_file(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Makes the names in a directory durable.
+/// Removes a file that can be had again, without waiting for its directory. One that is already gone is no error.
+pub(crate) fn remove_hint(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.at("remove", path),
+    }
+}
+
+/// Makes the names in a directory durable. Whoever finds files there that a killed process has left, and counts them as kept, does this
+/// first: it may have been killed between renaming one and this.
 pub fn sync_dir(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|dir| dir.sync_all()).at("sync", path)
 }
@@ -206,11 +223,10 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
     {
         create_dir(parent)?;
     }
-    match fs::create_dir(path) {
+    match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
         other => other.at("create", path)?,
     }
-    fs::set_permissions(path, Permissions::from_mode(0o700)).at("protect", path)?;
     sync_parent(path)
 }
 
@@ -264,7 +280,29 @@ pub fn disk_space(path: &Path) -> Result<DiskSpace, FileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
+
+    #[test]
+    fn a_directory_is_for_its_owner_from_the_beginning() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("one/two");
+        create_dir(&path).unwrap();
+        create_dir(&path).unwrap();
+        for made in [path.parent().unwrap(), &path] {
+            assert_eq!(fs::metadata(made).unwrap().mode() & 0o777, 0o700);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_file_is_told_from_what_is_wrong_with_all() {
+        let of = |errno: rustix::io::Errno| FileError::new("read", Path::new("/x"), errno.into());
+        assert!(is_of_one_file(&of(rustix::io::Errno::IO)));
+        assert!(is_of_one_file(&of(rustix::io::Errno::ISDIR)));
+        assert!(!is_of_one_file(&of(rustix::io::Errno::MFILE)));
+        assert!(!is_of_one_file(&of(rustix::io::Errno::NOSPC)));
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_no_temporary_stays() {
@@ -273,7 +311,8 @@ mod tests {
         write_file(&path, b"one", Access::Ordinary).unwrap();
         write_file(&path, b"two", Access::Private).unwrap();
         assert_eq!(read_file(&path, 3).unwrap().as_deref(), Some(&b"two"[..]));
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mode = fs::metadata(&path).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600);
         assert_eq!(list(dir.path()).unwrap().len(), 1);
     }
 

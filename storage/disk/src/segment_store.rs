@@ -90,12 +90,6 @@ impl From<FileError> for PutSegmentError {
 /// Why a segment could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadSegmentError {
-    /// It is not here.
-    #[error("segment {} is not here", segment.short())]
-    NotFound {
-        /// The segment.
-        segment: SegmentId,
-    },
     /// Its file is gone or no longer has its bytes. Fetched again and put, it is whole again.
     #[error("segment {} is damaged on this disk", segment.short())]
     Damaged {
@@ -126,6 +120,7 @@ impl SegmentStore {
     /// Opens the store in this directory, or begins an empty one. A missing or damaged index is made again: all segments are read.
     pub fn open(dir: &Path) -> Result<Self, SegmentStoreError> {
         atomic::create_dir(dir)?;
+        scan::settle(dir)?;
         let (index, found) = SegmentIndex::open(&dir.join("index.redb"))?;
         if found != Found::Intact || !index.is_complete()? {
             index.rebuild(|sink| scan::scan(dir, sink))?;
@@ -222,7 +217,7 @@ impl SegmentStore {
         let path = self.path(archive, stored, is_first);
         let is_whole = match atomic::read_file(&path, SEGMENT_LEN_MAX as u64) {
             Ok(bytes) => bytes.is_some_and(|bytes| bytes == segment.bytes()),
-            Err(FileError::TooLong { .. }) => false,
+            Err(error) if atomic::is_of_one_file(&error) => false,
             Err(error) => return Err(error),
         };
         if is_whole {
@@ -299,7 +294,8 @@ impl SegmentStore {
         let path = self.path(archive, stored, stored.is_first);
         let bytes = match atomic::read_file(&path, SEGMENT_LEN_MAX as u64) {
             Ok(Some(bytes)) => bytes,
-            Ok(None) | Err(FileError::TooLong { .. }) => return Err(damaged()),
+            Ok(None) => return Err(damaged()),
+            Err(error) if atomic::is_of_one_file(&error) => return Err(damaged()),
             Err(error) => return Err(error.into()),
         };
         let parsed = SignedSegment::parse(bytes).map_err(|_| damaged())?;
@@ -310,12 +306,8 @@ impl SegmentStore {
         }
     }
 
-    /// Whether a segment that is here names this label. Whether that segment is believed is the caller's verdict when it was put.
-    pub fn names_label(&self, archive: &ArchiveId, label: &LabelId) -> Result<bool, IndexError> {
-        Ok(!self.index.label_places(archive, label)?.is_empty())
-    }
-
-    /// The line and sequence of every place where a segment names this label, ascending.
+    /// The line and sequence of every place where a segment names this label, ascending. Whether such a segment is believed is for the
+    /// caller to say.
     pub fn label_places(
         &self,
         archive: &ArchiveId,

@@ -9,8 +9,8 @@ use super::SegmentStore;
 use crate::atomic::{self, Access, FileError};
 
 const SUFFIX: &str = ".statement";
-/// Longest file of a statement, in bytes: the statement and its signature.
-const FILE_LEN_MAX: u64 = STATEMENT_LEN_MAX as u64 + 1024;
+/// Longest file of a statement, in bytes.
+const FILE_LEN_MAX: u64 = STATEMENT_LEN_MAX as u64;
 
 /// Why a statement was not kept.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ impl SegmentStore {
         let _state = self.state.lock();
         let is_whole = match atomic::read_file(&path, FILE_LEN_MAX) {
             Ok(bytes) => bytes.is_some_and(|bytes| bytes == statement.bytes()),
-            Err(FileError::TooLong { .. }) => false,
+            Err(error) if atomic::is_of_one_file(&error) => false,
             Err(error) => return Err(error.into()),
         };
         if is_whole {
@@ -59,7 +59,7 @@ impl SegmentStore {
                 continue;
             };
             let bytes = match atomic::read_file(&dir.join(&name), FILE_LEN_MAX) {
-                Err(FileError::TooLong { .. }) => None,
+                Err(error) if atomic::is_of_one_file(&error) => None,
                 other => other?,
             };
             let parsed = bytes.and_then(|bytes| SignedStatement::parse(&bytes).ok());

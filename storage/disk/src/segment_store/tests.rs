@@ -185,18 +185,10 @@ fn labels_are_found_again_with_and_without_the_index() {
     places.sort_unstable();
     for _ in 0..2 {
         let store = SegmentStore::open(dir.path()).unwrap();
-        assert!(store.names_label(&archive, &label.id()).unwrap());
         assert_eq!(store.label_places(&archive, &label.id()).unwrap(), places);
-        assert!(
-            !store
-                .names_label(&archive, &LabelId::from_bytes([1; 32]))
-                .unwrap()
-        );
-        assert!(
-            !store
-                .names_label(&ArchiveId::from_bytes([1; 32]), &label.id())
-                .unwrap()
-        );
+        let (no_label, no_archive) = (LabelId::from_bytes([1; 32]), ArchiveId::from_bytes([1; 32]));
+        assert_eq!(store.label_places(&archive, &no_label).unwrap(), []);
+        assert_eq!(store.label_places(&no_archive, &label.id()).unwrap(), []);
         drop(store);
         fs::write(dir.path().join("index.redb"), b"nonsense").unwrap();
     }
@@ -269,6 +261,7 @@ fn what_was_never_acknowledged_is_no_hindrance() {
     fs::write(path.with_file_name(".00.new~"), b"half").unwrap();
     drop(store);
     let store = SegmentStore::open(dir.path()).unwrap();
+    assert!(!path.with_file_name(".00.new~").exists());
     assert_eq!(store.put(&segments[1]).unwrap(), PutSegment::New);
     let stored = store
         .segments_at(&keys().archive, &segments[0].head().line, 1)
@@ -278,6 +271,37 @@ fn what_was_never_acknowledged_is_no_hindrance() {
         store.read(&keys().archive, &stored[0]).unwrap().id(),
         segments[1].id()
     );
+}
+
+#[test]
+fn one_odd_file_does_not_keep_a_store_from_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let segments = line_of(3);
+    let archive = keys().archive;
+    let store = SegmentStore::open(dir.path()).unwrap();
+    for one in &segments {
+        store.put(one).unwrap();
+    }
+    let before = store.lines(&archive);
+    let last = StoredSegment::of(&segments[2]);
+    let line = store.path(&archive, &last, true).parent().unwrap().to_owned();
+    // A directory in a line, files among the directories, a file and a directory where statements are.
+    fs::create_dir(line.join("0000000000000009.segment")).unwrap();
+    fs::write(line.with_file_name("note.txt"), b"mine").unwrap();
+    fs::write(line.with_file_name("00".repeat(16)), b"mine").unwrap();
+    fs::write(dir.path().join("00".repeat(32)), b"mine").unwrap();
+    let statements = line.with_file_name("statements");
+    fs::create_dir_all(statements.join(format!("{}.statement", "11".repeat(32)))).unwrap();
+    drop(store);
+    for without_index in [false, true] {
+        drop(SegmentStore::open(dir.path()).unwrap());
+        if without_index {
+            fs::remove_file(dir.path().join("index.redb")).unwrap();
+        }
+        let store = SegmentStore::open(dir.path()).unwrap();
+        assert_eq!(store.lines(&archive), before, "{without_index}");
+        assert!(store.statements(&archive).unwrap().is_empty());
+    }
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub(super) struct VaultIndex {
 struct State {
     usage: BTreeMap<ArchiveId, Usage>,
     unsynced_commit_count: u32,
-    /// A commit failed: the index may not say what the files are.
+    /// A change failed half-way: the index may not say what the files are.
     is_behind: bool,
 }
 
@@ -112,6 +112,11 @@ impl VaultIndex {
             }
         }
         Ok(())
+    }
+
+    /// Says that the files may be other than the index: the next opening reads them.
+    pub(super) fn distrust(&self) {
+        self.state.lock().is_behind = true;
     }
 
     fn change(

@@ -190,11 +190,55 @@ fn wrong_bytes_never_become_a_shard() {
         Err(FinishShardError::Incomplete { missing: 99_990 })
     ));
     assert_eq!(contents(&vault), (Vec::new(), Vec::new()));
-    let Begin::Partial { from: 10, writer } = vault.begin(&label, ShardIndex(0)).unwrap() else {
+    let Begin::Partial { from: 10, mut writer } = vault.begin(&label, ShardIndex(0)).unwrap() else {
         panic!("nothing was kept");
     };
-    writer.abandon().unwrap();
+    writer.write(10, &shards[0][10..]).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(vault.scrub(&place(&label, 0)).unwrap(), Soundness::Sound);
+}
+
+#[test]
+fn a_shard_that_this_disk_has_lost_is_taken_again() {
+    let (label, shards) = stripe(1, scheme(), 100_000);
+    let here = place(&label, 0);
+    let losses: [fn(&Layout, &ShardPlace); 3] = [
+        |layout, place| fs::remove_file(layout.shard(place)).unwrap(),
+        |layout, place| fs::write(layout.shard(place), b"short").unwrap(),
+        |layout, place| fs::write(layout.label(&place.archive, &place.label), b"no label").unwrap(),
+    ];
+    for lose in losses {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::open(dir.path()).unwrap();
+        put(&vault, &label, 0, &shards[0]);
+        assert!(matches!(vault.begin(&label, ShardIndex(0)).unwrap(), Begin::Have));
+        lose(&vault.inner.layout, &here);
+        put(&vault, &label, 0, &shards[0]);
+        assert_eq!(vault.scrub(&here).unwrap(), Soundness::Sound);
+        assert_eq!(vault.usage(&here.archive).shard_count, 1);
+    }
+}
+
+#[test]
+fn one_odd_file_does_not_keep_a_vault_from_opening() {
+    let (dir, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let vault = Vault::open(dir.path()).unwrap();
+    let (label, shards) = stripe(1, scheme(), 1000);
     put(&vault, &label, 0, &shards[0]);
+    let before = contents(&vault);
+    let here = place(&label, 0);
+    let layout = vault.inner.layout.clone();
+    // A file among the directories, a shard moved by hand to where no label of its first digits lies, a directory named as a shard, and
+    // a file named as an archive.
+    fs::write(layout.archive_dir(&here.archive).join("note.txt"), b"mine").unwrap();
+    let elsewhere = layout.archive_dir(&here.archive).join("zz");
+    fs::create_dir(&elsewhere).unwrap();
+    let name = layout.shard(&here).file_name().unwrap().to_owned();
+    fs::write(elsewhere.join(name), &shards[0]).unwrap();
+    fs::create_dir(layout.shard(&place(&label, 1))).unwrap();
+    fs::write(layout.archive_dir(&ArchiveId::from_bytes([7; 32])), b"").unwrap();
+    kill(vault, dir.path(), killed.path());
+    assert_eq!(contents(&Vault::open(killed.path()).unwrap()), before);
 }
 
 #[test]

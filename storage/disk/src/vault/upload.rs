@@ -15,7 +15,7 @@ use nuthatch_format::label::SignedLabel;
 use nuthatch_format::{ByteCount, ShardId};
 
 use super::layout::{Layout, NOTE};
-use super::{Inner, ShardPlace, Vault, hash_into, shard_id};
+use super::{Inner, ShardPlace, Vault, hash_into, read_label, shard_id};
 use crate::atomic::{self, Access, At as _, FileError};
 use crate::index::IndexError;
 
@@ -183,8 +183,12 @@ pub(super) fn begin(vault: &Vault, label: &SignedLabel, index: ShardIndex) -> Re
         return Ok(Begin::InWork);
     }
     let opened = inner.index.len(&place).map_err(BeginError::from).and_then(|len| {
-        if len.is_some() {
-            return Ok(None);
+        if let Some(len) = len {
+            if stands(inner, &place, len) {
+                return Ok(None);
+            }
+            tracing::warn!(%place, "a shard or its label is gone from this disk and is taken again");
+            inner.index.remove(&place)?;
         }
         make_room(inner)?;
         Ok(Some(open_partial(inner, &place, label.label().shard_len)?))
@@ -212,6 +216,14 @@ pub(super) fn begin(vault: &Vault, label: &SignedLabel, index: ShardIndex) -> Re
     } else {
         Begin::Partial { from, writer }
     })
+}
+
+/// Whether the files of a shard are as the index says, as far as a look without reading the shard tells. What is said to be here is not
+/// sent again, so a host that lost it must find out.
+fn stands(inner: &Inner, place: &ShardPlace, len: ByteCount) -> bool {
+    let file = fs::metadata(inner.layout.shard(place));
+    file.is_ok_and(|file| file.is_file() && file.len() == len.0)
+        && read_label(&inner.layout, &place.archive, &place.label).is_ok_and(|label| label.is_some())
 }
 
 /// Opens what is there of a shard, with the hash so far and how much that is.
@@ -349,11 +361,6 @@ impl ShardWriter {
         Ok(self.note_progress()?)
     }
 
-    /// Throws away what has arrived.
-    pub fn abandon(self) -> Result<(), WriteShardError> {
-        Ok(self.remove_partial()?)
-    }
-
     fn remove_partial(&self) -> Result<(), FileError> {
         atomic::remove_file(&self.vault.layout.partial(&self.place))?;
         atomic::remove_file(&self.vault.layout.progress(&self.place))
@@ -371,23 +378,30 @@ impl ShardWriter {
             self.remove_partial()?;
             return Err(FinishShardError::WrongHash { place: self.place });
         }
+        self.put_in_place()?;
+        // A note without its shard is harmless; removing it needs no sync.
+        let _ = fs::remove_file(self.vault.layout.progress(&self.place));
+        Ok(())
+    }
+
+    fn put_in_place(&self) -> Result<(), FinishShardError> {
         let layout = &self.vault.layout;
         let partial = layout.partial(&self.place);
         self.file.sync_all().at("sync", &partial)?;
         let dir = layout.dir(&self.place.archive, &self.place.label);
+        // The label and the shard appear together as far as `Vault::remove` can see, and the directory was made durable by whoever made
+        // it before anybody else uses it.
+        let _in_work = self.vault.in_work.lock();
         atomic::create_dir(&dir)?;
-        {
-            // The label and the shard appear together as far as `Vault::remove` can see.
-            let _in_work = self.vault.in_work.lock();
-            let label = layout.label(&self.place.archive, &self.place.label);
-            atomic::write_renamed(&label, &self.label, Access::Private)?;
-            let shard = layout.shard(&self.place);
-            fs::rename(&partial, &shard).at("put in place", &shard)?;
-            atomic::sync_dir(&dir)?;
-            self.vault.index.put(&self.place, ByteCount(self.shard_len))?;
+        let label = layout.label(&self.place.archive, &self.place.label);
+        atomic::write_renamed(&label, &self.label, Access::Private)?;
+        let shard = layout.shard(&self.place);
+        fs::rename(&partial, &shard).at("put in place", &shard)?;
+        if let Err(error) = atomic::sync_dir(&dir) {
+            // The file stands there, but must not be acknowledged.
+            self.vault.index.distrust();
+            return Err(error.into());
         }
-        // A note without its shard is harmless; removing it needs no sync.
-        let _ = fs::remove_file(layout.progress(&self.place));
-        Ok(())
+        Ok(self.vault.index.put(&self.place, ByteCount(self.shard_len))?)
     }
 }
