@@ -9,14 +9,15 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use nuthatch_erasure::ShardIndex;
+use nuthatch_format::padding::PACK_LEN;
 use nuthatch_format::seal::SealedPack;
 use nuthatch_format::{ByteCount, LabelId, PackId};
 use parking_lot::Mutex;
 
 use crate::atomic::{self, Access, At as _, FileError};
 
-/// Longest pack that is read back, in bytes: above the 16 MiB of a full one.
-const PACK_LEN_MAX: u64 = 32 << 20;
+/// Longest pack, and so longest parity shard, that is read back, in bytes.
+const PACK_LEN_MAX: u64 = PACK_LEN as u64;
 const PACK_SUFFIX: &str = ".pack";
 
 /// Why a pack could not be staged.
@@ -121,6 +122,8 @@ impl Staging {
             atomic::create_dir(dir)?;
             atomic::sweep(dir)?;
         }
+        // What is found here counts as staged, though the process that staged it may have been killed before it said so.
+        atomic::sync_dir(&packs_dir)?;
         for name in atomic::list(&packs_dir)? {
             if let Some(id) = name
                 .to_str()
@@ -195,8 +198,7 @@ impl Staging {
                 break;
             };
             state.parity_bytes -= parity_len;
-            let path = self.parity_path(&label, index);
-            fs::remove_file(&path).at("remove", &path)?;
+            atomic::remove_hint(&self.parity_path(&label, index))?;
         }
         Ok(())
     }
@@ -255,13 +257,7 @@ impl Staging {
 
     /// A range of a pack, as the disk gives it: for readers that check the section that they open.
     pub fn read_range(&self, id: &PackId, offset: u64, len: u64) -> Result<Vec<u8>, ReadPackError> {
-        let path = self.pack_path(id);
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(ReadPackError::NotFound { pack: *id });
-            }
-            other => other.at("open", &path)?,
-        };
+        let (file, path) = (self.open_pack(id)?, self.pack_path(id));
         let pack_len = file.metadata().at("look at", &path)?.len();
         if offset.checked_add(len).is_none_or(|end| end > pack_len) {
             return Err(ReadPackError::OutOfRange {
@@ -326,8 +322,7 @@ impl Staging {
         let range = (*label, ShardIndex(0))..=(*label, ShardIndex(u8::MAX));
         let kept: Vec<_> = state.parity.range(range).map(|(key, len)| (*key, *len)).collect();
         for (key, len) in kept {
-            let path = self.parity_path(&key.0, key.1);
-            fs::remove_file(&path).at("remove", &path)?;
+            atomic::remove_hint(&self.parity_path(&key.0, key.1))?;
             state.parity.remove(&key);
             state.parity_bytes -= len;
         }
