@@ -11,15 +11,13 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nuthatch_format::tree::TARGET_LEN_MAX;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 pub use file::{Hole, SourceFile};
 
 use crate::owners::Owners;
-
-/// Longest target of a symbolic link, in bytes: what Linux permits (`PATH_MAX`).
-pub const LINK_TARGET_LEN_MAX: usize = 4096;
 
 /// A moment as a file system keeps it.
 #[derive(
@@ -289,7 +287,7 @@ impl SourceDir {
 
     fn link_target(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
         let target = rustix::fs::readlinkat(&*self.fd, name, Vec::new())?.into_bytes();
-        if target.len() > LINK_TARGET_LEN_MAX {
+        if target.len() > TARGET_LEN_MAX {
             return Err(Errno::NAMETOOLONG);
         }
         Ok(target)

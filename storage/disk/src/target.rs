@@ -156,8 +156,12 @@ impl TargetDir {
             Err(errno) => return Err(self.error("create", name, errno)),
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&*self.fd, name, flags, Mode::empty())
-            .map_err(|errno| self.error("open", name, errno))?;
+        let open = || rustix::fs::openat(&*self.fd, name, flags, Mode::empty());
+        let opened = match open() {
+            Err(Errno::ACCESS) => open_up_unread(&self.fd, name).and_then(|()| open()),
+            other => other,
+        };
+        let fd = opened.map_err(|errno| self.error("open", name, errno))?;
         open_up(&fd).map_err(|errno| self.error("open", name, errno))?;
         Ok(Self {
             fd: Arc::new(fd),
@@ -337,6 +341,25 @@ fn open_up(fd: &OwnedFd) -> Result<(), Errno> {
         rustix::fs::fchmod(fd, mode | Mode::RWXU)?;
     }
     Ok(())
+}
+
+/// As [`open_up`], for a directory that its owner may not even read. Only Linux can do that without following a link.
+fn open_up_unread(dir: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+    #[cfg(target_os = "linux")]
+    {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let entry = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&entry)?;
+        if stat.st_uid != rustix::process::geteuid().as_raw() {
+            return Err(Errno::ACCESS);
+        }
+        metadata::chmod_opened(&entry, Mode::from_raw_mode(stat.st_mode) | Mode::RWXU)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (dir, name);
+        Err(Errno::ACCESS)
+    }
 }
 
 /// The same for the same name each time, so that a repeated restore finds what an earlier one left.

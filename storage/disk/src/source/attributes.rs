@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use nuthatch_format::tree::{XATTRS_LEN_MAX, XATTRS_MAX};
+use nuthatch_format::tree::{XATTR_VALUE_LEN_MAX, XATTRS_LEN_MAX, XATTRS_MAX};
 
 use super::{SourceEntry, Xattr};
 
-/// Longest value and longest list of names, in bytes: what Linux permits (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
-const XATTR_LEN_MAX: usize = 64 << 10;
+/// Longest list of names, in bytes: what Linux permits (`XATTR_LIST_MAX`), and as much as it permits of a value.
+const XATTR_LIST_LEN_MAX: usize = 64 << 10;
+
+const _: () = assert!(XATTR_LIST_LEN_MAX == XATTR_VALUE_LEN_MAX);
 
 /// Reads the attributes of an open directory into its entry.
 pub(super) fn read_of_fd<Fd: AsFd>(fd: Fd, entry: &mut SourceEntry) {
@@ -84,14 +86,14 @@ fn note(entry: &mut SourceEntry, errno: Errno) {
 }
 
 /// Asks with a small buffer first, since most entries have no attributes at all, then with the largest.
-fn whole(ask: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
+pub(crate) fn whole(ask: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
     let mut small = [0_u8; 256];
     match ask(&mut small) {
         Ok(len) => return Ok(small.get(..len).unwrap_or_default().to_vec()),
         Err(Errno::RANGE) => {}
         Err(errno) => return Err(errno),
     }
-    let mut large = vec![0_u8; XATTR_LEN_MAX];
+    let mut large = vec![0_u8; XATTR_LIST_LEN_MAX];
     let len = ask(&mut large)?;
     large.truncate(len);
     large.shrink_to_fit();

@@ -1,7 +1,8 @@
 //! Owner, attributes, mode and times of a restored entry, in the only order that works.
 //!
 //! Changing the owner clears set-user-id bits and capabilities, so it comes first; attributes hold ACLs, which change the mode,
-//! so the mode comes after them; everything changes the times, so they come last.
+//! so the mode comes after them; everything changes the times, so they come last. Attributes that an entry has already are not all
+//! its own: a directory hands its default ACL down to whatever is made in it. Those that were not backed up are taken away.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -9,7 +10,8 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, RawMode, Timespec, Timestamps, Uid,
 use rustix::io::Errno;
 
 use super::TargetDir;
-use crate::source::{FileTime, Xattr, attributes::path_through_fd};
+use crate::source::attributes::{path_through_fd, whole};
+use crate::source::{FileTime, Xattr};
 
 /// The bits that let a program run as its owner or group.
 const SET_ID_BITS: u32 = 0o6000;
@@ -87,6 +89,26 @@ impl Outcome {
         }
         result.is_ok()
     }
+
+    /// Notes an attribute that should not be there and stayed.
+    fn removed(&mut self, result: Result<(), Errno>, name: Vec<u8>) {
+        if result != Err(Errno::NODATA) {
+            self.note(Attribute::Xattr(name), result);
+        }
+    }
+}
+
+/// The attributes that an entry has and that were not backed up, as far as they are the owner's or an ACL. What else a system keeps in
+/// attributes (security labels) is its own affair. One that cannot tell has none.
+fn others(metadata: &TargetMetadata, list: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Vec<Vec<u8>> {
+    let names = whole(list).unwrap_or_default();
+    let is_wanted = |name: &[u8]| metadata.xattrs.iter().any(|(wanted, _)| wanted == name);
+    names
+        .split(|byte| *byte == 0)
+        .filter(|name| name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_"))
+        .filter(|name| !is_wanted(name))
+        .map(<[u8]>::to_vec)
+        .collect()
 }
 
 /// Sets the attributes of an open file or directory.
@@ -103,6 +125,9 @@ pub(super) fn set_of_fd<Fd: AsFd>(fd: Fd, metadata: &TargetMetadata) -> Vec<Unse
                 Some(Gid::from_raw(metadata.gid)),
             ),
         );
+    for name in others(metadata, |buffer| rustix::fs::flistxattr(fd, buffer)) {
+        outcome.removed(rustix::fs::fremovexattr(fd, name.as_slice()), name);
+    }
     for (name, value) in &metadata.xattrs {
         let set = rustix::fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty());
         outcome.note(Attribute::Xattr(name.clone()), set);
@@ -136,6 +161,9 @@ pub(super) fn set_of_name(
             rustix::fs::chownat(fd, name, owner, group, AtFlags::SYMLINK_NOFOLLOW),
         );
     let path = path_through_fd(fd, name, &dir.path_of(name));
+    for name in others(metadata, |buffer| rustix::fs::llistxattr(path.as_path(), buffer)) {
+        outcome.removed(rustix::fs::lremovexattr(path.as_path(), name.as_slice()), name);
+    }
     for (xattr, value) in &metadata.xattrs {
         let set = rustix::fs::lsetxattr(path.as_path(), xattr.as_slice(), value, XattrFlags::empty());
         outcome.note(Attribute::Xattr(xattr.clone()), set);
@@ -163,15 +191,20 @@ fn allowed_mode(mode: u32, is_owned: bool, outcome: &mut Outcome) -> Mode {
 fn chmod_special(dir: &OwnedFd, name: &[u8], mode: Mode) -> Result<(), Errno> {
     #[cfg(target_os = "linux")]
     {
-        use std::os::fd::AsRawFd as _;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let entry = rustix::fs::openat(dir, name, flags, Mode::empty())?;
-        rustix::fs::chmod(format!("/proc/self/fd/{}", entry.as_raw_fd()).as_str(), mode)
+        chmod_opened(&rustix::fs::openat(dir, name, flags, Mode::empty())?, mode)
     }
     #[cfg(not(target_os = "linux"))]
     {
         rustix::fs::chmodat(dir, name, mode, AtFlags::SYMLINK_NOFOLLOW)
     }
+}
+
+/// Sets the mode of what a descriptor names that was opened with `O_PATH`, which `fchmod` refuses.
+#[cfg(target_os = "linux")]
+pub(super) fn chmod_opened(entry: &OwnedFd, mode: Mode) -> Result<(), Errno> {
+    use std::os::fd::AsRawFd as _;
+    rustix::fs::chmod(format!("/proc/self/fd/{}", entry.as_raw_fd()).as_str(), mode)
 }
 
 fn timestamps(mtime: FileTime) -> Timestamps {

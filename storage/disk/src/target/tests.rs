@@ -242,23 +242,75 @@ fn without_privileges_the_rest_comes_back_and_what_does_not_is_said() {
             assert_eq!(source(to.path()).look(b"plain").unwrap().mode, 0o755);
             assert_eq!(source(to.path()).look(b"plain").unwrap().mtime, entry.mtime);
             let link = target.symlink(b"link", b"x", &metadata(0o777)).unwrap();
-            assert_eq!(link.len(), usize::from(!link.is_empty()));
+            assert_eq!(link, []);
             target.special(b"pipe", Special::Fifo, &metadata(0o622)).unwrap();
             assert_eq!(source(to.path()).look(b"pipe").unwrap().mode, 0o622);
-            // A directory that even its owner may not write to can be restored again.
-            for _ in 0..2 {
+            // A directory that even its owner may not write to, or not even read, can be restored again.
+            for mode in [0o555, 0o000, 0o555] {
                 let closed = target.dir(b"closed").unwrap();
                 closed
                     .create_file(b"x", 1, Beginning::Fresh)
                     .unwrap()
                     .finish(&metadata(0o400))
                     .unwrap();
-                assert_eq!(closed.finish(&metadata(0o555)), []);
-                assert_eq!(source(to.path()).look(b"closed").unwrap().mode, 0o555);
+                assert_eq!(closed.finish(&metadata(mode)), []);
+                assert_eq!(source(to.path()).look(b"closed").unwrap().mode, mode);
             }
         });
         thread.join().unwrap();
     });
+}
+
+/// An ACL as Linux keeps it: version 2, then tag, permissions and id of each entry; user 12345 may do everything.
+fn acl() -> Vec<u8> {
+    let nobody = u32::MAX;
+    let entries = [
+        (1, 7, nobody),
+        (2, 7, 12_345),
+        (4, 5, nobody),
+        (16, 7, nobody),
+        (32, 5, nobody),
+    ];
+    let mut bytes = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        bytes.extend(u16::to_le_bytes(tag));
+        bytes.extend(u16::to_le_bytes(permissions));
+        bytes.extend(u32::to_le_bytes(id));
+    }
+    bytes
+}
+
+#[test]
+fn an_entry_keeps_no_attribute_that_it_was_not_backed_up_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TargetDir::open_root(dir.path()).unwrap();
+    // What is made in a directory with a default ACL inherits it.
+    let mut inherited = metadata(0o755);
+    inherited.xattrs = vec![(b"system.posix_acl_default".to_vec(), acl())];
+    let unset = target.finish(&inherited);
+    if !unset.is_empty() {
+        eprintln!("not tested here: ACLs ({unset:?})");
+        return;
+    }
+    let file = target.create_file(b"file", 1, Beginning::Fresh).unwrap();
+    assert_eq!(file.finish(&metadata(0o640)).unwrap(), []);
+    target.special(b"pipe", Special::Fifo, &metadata(0o640)).unwrap();
+    let below = target.dir(b"below").unwrap();
+    let mut marked = metadata(0o640);
+    marked.xattrs = vec![(b"user.mark".to_vec(), b"old".to_vec())];
+    below.finish(&marked);
+    assert_eq!(below.finish(&metadata(0o640)), []);
+    for name in source(dir.path()).names().unwrap() {
+        let entry = source(dir.path()).look(&name).unwrap();
+        assert_eq!(
+            (entry.mode, entry.xattrs),
+            (0o640, Vec::new()),
+            "{}",
+            name.escape_ascii()
+        );
+    }
+    let kept = source(dir.path()).look_at_self().unwrap().xattrs;
+    assert_eq!(kept, inherited.xattrs);
 }
 
 #[test]
