@@ -89,6 +89,7 @@ pub fn run(
         forbidden: identities(&request.forbidden),
         one_file_system: request.one_file_system,
     };
+    context.file_cache.forget_unused_lists()?;
     let env = Env::new(
         Parts {
             keys: context.keys,

@@ -3,6 +3,7 @@
 //! A cache with no authority: a row that does not fit its check sum is as if it were absent, since a wrong one would put content into
 //! a snapshot that nobody stored. When a row may be used is the rule's business ([`rule`]).
 
+mod lists;
 pub mod rule;
 
 use std::path::Path;
@@ -11,11 +12,13 @@ use nuthatch_format::ChunkId;
 use nuthatch_format::content::Content;
 use redb::{
     Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, TableDefinition,
+    WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::index::{self, Found, IndexError};
 use crate::source::{FileTime, Hole, SourceEntry};
+use lists::LISTS_OF_USE;
 use rule::{Judgement, judge_renamed, judge_same_path};
 
 /// Path to check sum and row.
@@ -110,13 +113,9 @@ impl FileCache {
             .get(())?
             .is_some_and(|row| row.value() == scope);
         if !is_same || write.open_table(FILES)?.len()? > FILES_MAX {
-            write.delete_table(FILES)?;
-            write.delete_table(INODES)?;
-            write.delete_table(LISTS)?;
+            delete_all(&write)?;
         }
-        write.open_table(FILES)?;
-        write.open_table(INODES)?;
-        write.open_table(LISTS)?;
+        create_all(&write)?;
         write.open_table(SCOPE)?.insert((), scope)?;
         write.commit()?;
         Ok((Self { database }, found))
@@ -164,12 +163,7 @@ impl FileCache {
 
     /// The bytes of a chunk of a content list, if they are remembered: whoever only writes cannot read it from its pack.
     pub fn list(&self, chunk: &ChunkId) -> Result<Option<Vec<u8>>, IndexError> {
-        let read = self.database.begin_read()?;
-        let row = read.open_table(LISTS)?.get(chunk.as_bytes())?;
-        Ok(row.and_then(|row| {
-            let (found_sum, bytes) = row.value().split_at_checked(SUM_LEN)?;
-            (found_sum == sum(chunk.as_bytes(), bytes)).then(|| bytes.to_vec())
-        }))
+        lists::read(&self.database.begin_read()?.open_table(LISTS)?, chunk)
     }
 
     /// Remembers chunks of content lists, in one durable commit.
@@ -188,14 +182,26 @@ impl FileCache {
     /// Forgets everything.
     pub fn clear(&self) -> Result<(), IndexError> {
         let write = self.database.begin_write()?;
-        write.delete_table(FILES)?;
-        write.delete_table(INODES)?;
-        write.delete_table(LISTS)?;
-        write.open_table(FILES)?;
-        write.open_table(INODES)?;
-        write.open_table(LISTS)?;
+        delete_all(&write)?;
+        create_all(&write)?;
         Ok(write.commit()?)
     }
+}
+
+fn delete_all(write: &WriteTransaction) -> Result<(), IndexError> {
+    write.delete_table(FILES)?;
+    write.delete_table(INODES)?;
+    write.delete_table(LISTS)?;
+    write.delete_table(LISTS_OF_USE)?;
+    Ok(())
+}
+
+fn create_all(write: &WriteTransaction) -> Result<(), IndexError> {
+    write.open_table(FILES)?;
+    write.open_table(INODES)?;
+    write.open_table(LISTS)?;
+    write.open_table(LISTS_OF_USE)?;
+    Ok(())
 }
 
 fn encode_row(path: &[u8], file: &CachedFile) -> Option<Vec<u8>> {

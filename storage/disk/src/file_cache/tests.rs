@@ -95,3 +95,33 @@ fn lists_are_remembered_by_chunk_and_bound_to_it() {
     cache.clear().unwrap();
     assert_eq!(cache.list(&one).unwrap(), None);
 }
+
+#[test]
+fn lists_that_no_file_needs_are_forgotten_and_those_of_every_level_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, _) = FileCache::open(&dir.path().join("files.redb"), &[1; 32]).unwrap();
+    let id = |number: u64| ChunkId::from_bytes(*blake3::hash(&number.to_le_bytes()).as_bytes());
+    // A file of two levels, whose upper lists end inside an id.
+    let lower = [id(1), id(2), id(3)];
+    let ids: Vec<u8> = lower.iter().flat_map(|id| *id.as_bytes()).collect();
+    let upper = [(id(10), ids[..50].to_vec()), (id(11), ids[50..].to_vec())];
+    let mut file = row(b"/large", 1);
+    file.file.content.depth = 2;
+    file.file.content.chunks = upper.iter().map(|(id, _)| *id).collect();
+    cache.put(&[file]).unwrap();
+    cache.put_lists(&upper).unwrap();
+    cache
+        .put_lists(&lower.map(|id| (id, b"ids of data".to_vec())))
+        .unwrap();
+    let old: Vec<_> = (100..1000).map(|number| (id(number), vec![0; 10])).collect();
+    cache.put_lists(&old).unwrap();
+    assert_eq!(cache.forget_unused_lists().unwrap(), 0, "too few to look for");
+    let more: Vec<_> = (1000..2000).map(|number| (id(number), vec![0; 10])).collect();
+    cache.put_lists(&more).unwrap();
+    assert_eq!(cache.forget_unused_lists().unwrap(), 1900);
+    for kept in upper.iter().map(|(id, _)| *id).chain(lower) {
+        assert!(cache.list(&kept).unwrap().is_some());
+    }
+    assert_eq!(cache.list(&old[0].0).unwrap(), None);
+    assert_eq!(cache.forget_unused_lists().unwrap(), 0);
+}
