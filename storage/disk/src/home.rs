@@ -239,21 +239,6 @@ impl HomeFiles {
         &self.root
     }
 
-    /// The owner's choices.
-    pub fn config_path(&self) -> PathBuf {
-        self.root.join("config.toml")
-    }
-
-    /// The socket on which a running node answers.
-    pub fn socket_path(&self) -> PathBuf {
-        self.root.join("node.sock")
-    }
-
-    /// Says where the socket is when its path would be too long here.
-    pub fn socket_note_path(&self) -> PathBuf {
-        self.root.join("node.json")
-    }
-
     /// Where the engine's records are.
     pub fn records_path(&self) -> PathBuf {
         self.root.join("records.redb")

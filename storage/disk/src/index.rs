@@ -48,9 +48,9 @@ impl IndexError {
         }
     }
 
-    /// Whether the file's contents are wrong, so that a new one would do.
+    /// Whether the file is no database any more, so that a new one would do.
     fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged(_) | Self::BadValue { .. })
+        matches!(self, Self::Damaged(_))
     }
 }
 

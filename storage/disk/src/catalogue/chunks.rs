@@ -38,19 +38,6 @@ impl Catalogue {
         places(&table, chunk)
     }
 
-    /// As [`Catalogue::lookup`] for many chunks, in the order asked.
-    pub fn lookup_many(&self, chunks: &[ChunkId]) -> Result<Vec<Vec<ChunkPlace>>, IndexError> {
-        let table = self.database.begin_read()?.open_table(CHUNKS)?;
-        let retired = self.retired.read();
-        let mut all = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
-            let mut found = places(&table, chunk)?;
-            found.retain(|place| !retired.contains(&place.pack));
-            all.push(found);
-        }
-        Ok(all)
-    }
-
     /// Whether any pack that is not retired is said to hold a chunk.
     pub fn contains(&self, chunk: &ChunkId) -> Result<bool, IndexError> {
         Ok(!self.lookup(chunk)?.is_empty())

@@ -95,7 +95,7 @@ fn facts(catalogue: &Catalogue, example: &Example) -> Facts {
     let chunks = [&b"one"[..], b"two", b"three", b"four"].map(chunk_id);
     let packs = catalogue.packs_page(None, 100).unwrap();
     Facts {
-        places: catalogue.lookup_many(&chunks).unwrap(),
+        places: chunks.map(|chunk| catalogue.lookup(&chunk).unwrap()).to_vec(),
         records: packs
             .iter()
             .map(|facts| catalogue.pack(facts.number).unwrap())
