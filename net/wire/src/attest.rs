@@ -109,11 +109,6 @@ impl<T: Attested> Attestation<T> {
             body: PhantomData,
         })
     }
-
-    /// BLAKE3 of its encoding: its name in a set.
-    pub fn digest(&self) -> Digest {
-        Digest(*blake3::hash(&self.to_bytes()).as_bytes())
-    }
 }
 
 impl<T> Clone for Attestation<T> {

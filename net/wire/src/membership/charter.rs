@@ -33,7 +33,7 @@ pub struct Charter {
     /// What people call it.
     #[n(2)]
     pub name: Name,
-    /// Who may invite and remove; members by that alone. In ascending order.
+    /// Who may invite and remove; members by that alone. In strictly ascending order.
     #[n(3)]
     pub admins: List<NodeId, ADMINS_MAX>,
 }
@@ -68,6 +68,14 @@ impl Canonical for Charter {
         4,
         len_max::ID + len_max::NUMBER + len_max::bytes(NAME_LEN_MAX) + len_max::list(ADMINS_MAX, len_max::ID),
     );
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.admins.is_sorted_by(|a, b| a < b) {
+            Ok(())
+        } else {
+            Err("admins out of order")
+        }
+    }
 }
 
 impl Attested for Charter {

@@ -5,7 +5,7 @@ use super::*;
 use crate::hostile;
 use crate::membership::Invitation;
 use crate::membership::fixture::{
-    ADMIN, CIRCLE, addresses, admission, archive, certified, charter, circle, founded, invitation, node,
+    ADMIN, CIRCLE, addresses, admission, archive, certified, charter, circle, founded, invitation, key, node,
     removal, revoked, statement,
 };
 
@@ -237,6 +237,27 @@ fn a_charter_of_a_higher_epoch_replaces_the_lower() {
     assert_eq!(roster.epoch(), 2);
     assert!(roster.is_admin(&node(8)) && !roster.is_admin(&node(9)));
     assert_eq!(roster.items().count(), 1);
+}
+
+#[test]
+fn a_charter_names_its_admins_in_one_order() {
+    let mut admins = [node(ADMIN), node(8)];
+    admins.sort_unstable();
+    let [first, second] = admins;
+    for (admins, holds) in [
+        (vec![first, second], true),
+        (vec![second, first], false),
+        (vec![first, first], false),
+    ] {
+        let charter = Charter {
+            circle: circle(),
+            epoch: 0,
+            name: crate::membership::Name::cut("friends"),
+            admins: List::first_of(admins),
+        };
+        let signed = crate::Attestation::sign(&charter, &key(CIRCLE)).unwrap();
+        assert_eq!(signed.open().is_ok(), holds);
+    }
 }
 
 #[test]
