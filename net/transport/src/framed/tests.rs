@@ -84,13 +84,14 @@ async fn memory_follows_what_came_not_what_was_announced() {
 #[tokio::test]
 async fn a_silent_stream_stalls_and_a_slow_one_does_not() {
     let (one, two) = tokio::io::duplex(1000);
-    let mut reader = FrameReader::new(two.compat(), terms(Duration::from_millis(200)));
+    // Each pause is well within the deadline, all together are beyond it.
+    let mut reader = FrameReader::new(two.compat(), terms(Duration::from_secs(1)));
     let mut one = one.compat();
     one.write_all(&[3, 0, 0, 0]).await.unwrap();
     assert!(matches!(reader.next(LONG).await, Err(FrameError::Stalled { .. })));
     let slow = tokio::spawn(async move {
         for byte in [1, 2, 3] {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(400)).await;
             one.write_all(&[byte]).await.unwrap();
         }
         one
