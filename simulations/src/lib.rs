@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod checkers;
+pub mod durability;
 mod exchanges;
 pub mod network;
 pub mod node;

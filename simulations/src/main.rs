@@ -1,10 +1,14 @@
 //! Runs stories from the command line: `--scenario NAME` (all without it), `--seed N` (one) or `--seeds N` (from 0; 100 without it).
 //! Prints the seed that failed; the same seed fails again.
+//!
+//! `durability [--peers N] [--years N] [--seed N]` reports what to expect of so many friends instead (100,000 peers and ten years
+//! without numbers).
 #![deny(clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
 use std::io::Write;
 use std::process::ExitCode;
 
+use nuthatch_simulations::durability::report::{Wanted, report};
 use nuthatch_simulations::scenario::Scenario;
 
 /// What to run.
@@ -16,6 +20,11 @@ struct Choice {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut out = std::io::stdout().lock();
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "durability"
+    {
+        return durability(rest, &mut out);
+    }
     match choose(&arguments) {
         Ok(choice) => run(&choice, &mut out).unwrap_or(ExitCode::FAILURE),
         Err(what) => {
@@ -23,6 +32,37 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "{what}; scenarios are {}", names.join(", "));
             ExitCode::from(2)
         }
+    }
+}
+
+fn durability(arguments: &[String], out: &mut impl Write) -> ExitCode {
+    let mut wanted = Wanted {
+        peers: 100_000,
+        years: 10,
+        seed: 1,
+    };
+    for pair in arguments.chunks(2) {
+        let number = pair.get(1).and_then(|value| value.parse().ok());
+        let place = match pair.first().map(String::as_str) {
+            Some("--peers") => &mut wanted.peers,
+            Some("--years") => &mut wanted.years,
+            Some("--seed") => &mut wanted.seed,
+            _ => {
+                let _ = writeln!(std::io::stderr(), "options are --peers N, --years N and --seed N");
+                return ExitCode::from(2);
+            }
+        };
+        let Some(number) = number else {
+            let _ = writeln!(std::io::stderr(), "{} needs a number", pair.join(" "));
+            return ExitCode::from(2);
+        };
+        *place = number;
+    }
+    let written = report(&wanted).is_ok_and(|text| out.write_all(text.as_bytes()).is_ok());
+    if written {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

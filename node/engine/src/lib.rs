@@ -6,6 +6,7 @@
 //! long as the major version of the generator's package stays the same.
 #![deny(clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
+pub mod audits;
 pub mod boundary;
 mod circle;
 pub mod durability;
@@ -19,6 +20,7 @@ mod owner;
 pub mod placement;
 pub mod presence;
 pub mod record;
+pub mod repair;
 pub mod rules;
 pub mod sources;
 

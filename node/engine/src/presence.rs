@@ -40,6 +40,23 @@ impl Presence {
     }
 }
 
+/// How long a member may be away before it is taken for gone, from what is known of it: the grace of the rules while it is young, later
+/// one and a half times its longest absence, but neither shorter than a third of the grace nor longer than four times it.
+///
+/// Who has once been away for three weeks and come back is not given up after two; who never misses a day is missed sooner. Nearly all
+/// of what is rebuilt too early is rebuilt for hosts that come back (Lillibridge et al., "A Cooperative Internet Backup Scheme", USENIX
+/// 2003, takes two weeks for everybody).
+pub fn grace(age: Span, longest_absence: Span, rules: &PresenceRules) -> Span {
+    let full = rules.grace.0;
+    let adapted = longest_absence.0.saturating_mul(3) / 2;
+    let known = age.0 / full.max(1) >= GRACE_LEARNT_AFTER;
+    let least = if known { full / 3 } else { full };
+    Span(adapted.clamp(least, full.saturating_mul(4)))
+}
+
+/// Graces that a member must be old before its own history shortens its grace (count): a quarter of a year, with two weeks.
+const GRACE_LEARNT_AFTER: u64 = 6;
+
 /// How long to wait before a member is dialled again after so many failures in a row (count, from 1): doubling from the shortest
 /// pause to the longest, and each pause drawn from its upper half, so that nodes that lost each other together don't return in step.
 /// Never longer than `redial_max`.
@@ -75,6 +92,18 @@ mod tests {
             }
             .counts(Timestamp(u64::MAX), &rules)
         );
+    }
+
+    #[test]
+    fn a_grace_follows_the_longest_absence_once_a_member_is_known() {
+        let rules = Rules::default().presence;
+        let (young, old) = (Span::from_days(20), Span::from_days(200));
+        let days = |count| Span::from_days(count);
+        assert_eq!(grace(young, Span::ZERO, &rules), rules.grace);
+        assert_eq!(grace(young, days(20), &rules), days(30));
+        assert_eq!(grace(old, days(20), &rules), days(30));
+        assert_eq!(grace(old, days(1), &rules), Span(rules.grace.0 / 3));
+        assert_eq!(grace(old, days(300), &rules), days(56));
     }
 
     proptest! {
