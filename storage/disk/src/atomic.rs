@@ -191,14 +191,6 @@ pub fn remove_file(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Removes a file that can be had again, without waiting for its directory. One that is already gone is no error.
-pub(crate) fn remove_hint(path: &Path) -> Result<(), FileError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.at("remove", path),
-    }
-}
-
 /// Makes the names in a directory durable. Whoever finds files there that a killed process has left, and counts them as kept, does this
 /// first: it may have been killed between renaming one and this.
 pub fn sync_dir(path: &Path) -> Result<(), FileError> {

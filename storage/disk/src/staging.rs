@@ -1,22 +1,21 @@
-//! Staging: sealed packs that wait on our own disk until hosts have signed for them, and parity shards computed for them.
+//! Staging: sealed packs that wait on our own disk until hosts have signed for them.
 //!
-//! A pack is the only copy of what it holds until hosts have it, so it is synced before it is acknowledged; parity can be computed
-//! again, so it is not synced and gives way when room is needed. Within its bound it takes what comes; beyond, it refuses.
+//! A pack is the only copy of what it holds until hosts have it, so it is synced before it is acknowledged. Within its bound staging
+//! takes what comes; beyond, it refuses. Parity is computed when it is sent and never kept.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use nuthatch_erasure::ShardIndex;
 use nuthatch_format::padding::PACK_LEN;
 use nuthatch_format::seal::SealedPack;
-use nuthatch_format::{ByteCount, LabelId, PackId};
+use nuthatch_format::{ByteCount, PackId};
 use parking_lot::Mutex;
 
 use crate::atomic::{self, Access, At as _, FileError};
 
-/// Longest pack, and so longest parity shard, that is read back, in bytes.
+/// Longest pack that is read back, in bytes.
 const PACK_LEN_MAX: u64 = PACK_LEN as u64;
 const PACK_SUFFIX: &str = ".pack";
 
@@ -92,7 +91,6 @@ pub struct StagedPack {
 #[derive(Debug)]
 pub struct Staging {
     packs_dir: PathBuf,
-    parity_dir: PathBuf,
     state: Mutex<State>,
 }
 
@@ -100,28 +98,21 @@ pub struct Staging {
 struct State {
     bound: u64,
     packs: BTreeMap<PackId, u64>,
-    parity: BTreeMap<(LabelId, ShardIndex), u64>,
     /// Bytes of packs, with those that are being written.
     pack_bytes: u64,
-    parity_bytes: u64,
 }
 
 impl Staging {
     /// Opens the staging in this directory, or begins an empty one, with a bound for all its bytes.
     pub fn open(dir: &Path, bound: ByteCount) -> Result<Self, FileError> {
         let packs_dir = dir.join("packs");
-        let parity_dir = dir.join("parity");
         let mut state = State {
             bound: bound.0,
             packs: BTreeMap::new(),
-            parity: BTreeMap::new(),
             pack_bytes: 0,
-            parity_bytes: 0,
         };
-        for dir in [&packs_dir, &parity_dir] {
-            atomic::create_dir(dir)?;
-            atomic::sweep(dir)?;
-        }
+        atomic::create_dir(&packs_dir)?;
+        atomic::sweep(&packs_dir)?;
         // What is found here counts as staged, though the process that staged it may have been killed before it said so.
         atomic::sync_dir(&packs_dir)?;
         for name in atomic::list(&packs_dir)? {
@@ -135,14 +126,8 @@ impl Staging {
                 state.pack_bytes += len;
             }
         }
-        // Unsynced, so what an earlier process left may be anything.
-        for name in atomic::list(&parity_dir)? {
-            let path = parity_dir.join(name);
-            fs::remove_file(&path).at("remove", &path)?;
-        }
         Ok(Self {
             packs_dir,
-            parity_dir,
             state: Mutex::new(state),
         })
     }
@@ -165,7 +150,12 @@ impl Staging {
             if state.packs.contains_key(id) {
                 return Ok(());
             }
-            self.make_room(&mut state, len)?;
+            if state.pack_bytes.saturating_add(len) > state.bound {
+                return Err(StagePackError::Full {
+                    used: ByteCount(state.pack_bytes),
+                    bound: ByteCount(state.bound),
+                });
+            }
             state.pack_bytes += len;
         }
         let written = atomic::write_file(&self.pack_path(id), bytes, Access::Private);
@@ -185,34 +175,15 @@ impl Staging {
         }
     }
 
-    /// Lets go of parity, as much as needed, and refuses when that is not enough.
-    fn make_room(&self, state: &mut State, len: u64) -> Result<(), StagePackError> {
-        if state.pack_bytes.saturating_add(len) > state.bound {
-            return Err(StagePackError::Full {
-                used: ByteCount(state.pack_bytes),
-                bound: ByteCount(state.bound),
-            });
-        }
-        while state.pack_bytes + state.parity_bytes + len > state.bound {
-            let Some(((label, index), parity_len)) = state.parity.pop_first() else {
-                break;
-            };
-            state.parity_bytes -= parity_len;
-            atomic::remove_hint(&self.parity_path(&label, index))?;
-        }
-        Ok(())
-    }
-
     /// Whether a pack of this length would find room now.
     pub fn has_room(&self, len: ByteCount) -> bool {
         let state = self.state.lock();
         state.pack_bytes.saturating_add(len.0) <= state.bound
     }
 
-    /// Bytes of packs and parity that are held.
+    /// Bytes of packs that are held or being written.
     pub fn used(&self) -> ByteCount {
-        let state = self.state.lock();
-        ByteCount(state.pack_bytes + state.parity_bytes)
+        ByteCount(self.state.lock().pack_bytes)
     }
 
     /// Whether a pack is here.
@@ -281,60 +252,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Keeps a parity shard if there is room beside the packs; answers whether it was kept.
-    pub fn put_parity(&self, label: &LabelId, index: ShardIndex, bytes: &[u8]) -> Result<bool, FileError> {
-        let len = bytes.len() as u64;
-        {
-            let mut state = self.state.lock();
-            if state.parity.contains_key(&(*label, index)) {
-                return Ok(true);
-            }
-            if state.pack_bytes + state.parity_bytes + len > state.bound {
-                return Ok(false);
-            }
-            state.parity_bytes += len;
-        }
-        let written = atomic::write_hint(&self.parity_path(label, index), bytes);
-        let mut state = self.state.lock();
-        let is_kept = match &written {
-            Ok(()) => state.parity.insert((*label, index), len).is_none(),
-            Err(_) => false,
-        };
-        if !is_kept {
-            state.parity_bytes -= len;
-        }
-        match written {
-            Ok(()) => Ok(true),
-            // It can be computed again: no room for it is no failure.
-            Err(error) if error.is_disk_full() => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A parity shard, if it is still kept; the caller checks its hash against the label.
-    pub fn read_parity(&self, label: &LabelId, index: ShardIndex) -> Result<Option<Vec<u8>>, FileError> {
-        atomic::read_file(&self.parity_path(label, index), PACK_LEN_MAX)
-    }
-
-    /// Lets go of all parity of a stripe.
-    pub fn remove_parity(&self, label: &LabelId) -> Result<(), FileError> {
-        let mut state = self.state.lock();
-        let range = (*label, ShardIndex(0))..=(*label, ShardIndex(u8::MAX));
-        let kept: Vec<_> = state.parity.range(range).map(|(key, len)| (*key, *len)).collect();
-        for (key, len) in kept {
-            atomic::remove_hint(&self.parity_path(&key.0, key.1))?;
-            state.parity.remove(&key);
-            state.parity_bytes -= len;
-        }
-        Ok(())
-    }
-
     fn pack_path(&self, id: &PackId) -> PathBuf {
         self.packs_dir.join(format!("{id}{PACK_SUFFIX}"))
-    }
-
-    fn parity_path(&self, label: &LabelId, index: ShardIndex) -> PathBuf {
-        self.parity_dir.join(format!("{label}.{}", index.0))
     }
 }
 
