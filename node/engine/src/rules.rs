@@ -2,6 +2,7 @@
 //! want otherwise is a field of `Rules`. This file computes nothing.
 
 use nuthatch_format::{ByteCount, Span};
+use nuthatch_wire::lease::LEASE_TERM;
 
 /// Members of a circle that are looked after (count). Friends, not a public network; the same as the roster's bound.
 pub const MEMBERS_MAX: usize = 256;
@@ -133,7 +134,7 @@ impl Default for Rules {
                 grace: Span::from_days(14),
             },
             lease: LeaseRules {
-                term: Span::from_days(180),
+                term: LEASE_TERM,
                 step: ByteCount(72 << 20),
                 retry: Span::from_secs(60),
             },
