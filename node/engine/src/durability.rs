@@ -3,12 +3,12 @@
 //! The only place that says `Protected`. It never asks whether evidence is fresh: callers hand in only holders that have signed after
 //! the commit in question.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nuthatch_erasure::{Scheme, ShardIndex};
 
 use crate::boundary::{Domain, PackKind};
-use crate::matching::Matching;
+use crate::levelling::level;
 use crate::rules::STRIPE_HOSTS_MAX;
 
 /// Hosts from which two losses are to be survived (count). The steps are the design's: with few friends each one that keeps
@@ -107,28 +107,30 @@ impl Safety {
 
 /// How many failure domains may vanish, whichever they are, so that the stripe can still be read; `None` when it can't be read now.
 ///
-/// Shards that are doubled up in one domain vanish together, so what counts is a largest matching of shards to domains: of a matching
-/// of size `s`, any `f` losses leave `s - f` shards. With several copies of one shard this may say less than the truth, never more.
-/// Indices outside the scheme count for nothing.
+/// Each domain stands for one shard that it has, as shards that are doubled up in one domain vanish together. Of shards with several
+/// copies the last copy counts, so the fewest losses that leave less than `k` different shards spare the `k - 1` with the most copies
+/// and take all the others. Exact where no domain has several shards; else perhaps less than the truth, never more. Indices outside the
+/// scheme count for nothing.
 pub fn survives(scheme: Scheme, holders: &[(ShardIndex, Domain)]) -> Option<u8> {
-    let mut domains: BTreeMap<Domain, usize> = BTreeMap::new();
-    let mut edges: Vec<Vec<usize>> = vec![Vec::new(); usize::from(scheme.total())];
+    let total = usize::from(scheme.total());
+    let mut held: BTreeMap<Domain, Vec<usize>> = BTreeMap::new();
+    let mut shards: BTreeSet<usize> = BTreeSet::new();
     for (index, domain) in holders {
-        if let Some(rights) = edges.get_mut(usize::from(index.0)) {
-            let next = domains.len();
-            let right = *domains.entry(*domain).or_insert(next);
-            if !rights.contains(&right) {
-                rights.push(right);
-            }
+        let shard = usize::from(index.0);
+        if shard < total {
+            held.entry(*domain).or_default().push(shard);
+            shards.insert(shard);
         }
     }
     let data = usize::from(scheme.data());
-    if edges.iter().filter(|rights| !rights.is_empty()).count() < data {
+    if shards.len() < data {
         return None;
     }
-    let mut matching = Matching::empty(edges.len(), domains.len());
-    matching.enlarge(&edges);
-    u8::try_from(matching.len().saturating_sub(data)).ok()
+    let held: Vec<Vec<usize>> = held.into_values().collect();
+    let mut copies = level(total, &held);
+    copies.sort_unstable_by(|one, other| other.cmp(one));
+    let fatal: usize = copies.iter().skip(data - 1).sum();
+    u8::try_from(fatal.saturating_sub(1)).ok()
 }
 
 /// How safe one stripe is.
@@ -147,7 +149,7 @@ impl SnapshotSafety {
     /// Begins with the journal: the domains of the hosts that have every segment up to the one that commits the snapshot.
     /// A domain that is named twice counts once.
     pub fn new(target: u8, journal_copies: impl IntoIterator<Item = Domain>) -> Self {
-        let copies: std::collections::BTreeSet<Domain> = journal_copies.into_iter().collect();
+        let copies: BTreeSet<Domain> = journal_copies.into_iter().collect();
         let worst = copies
             .len()
             .checked_sub(1)

@@ -13,6 +13,7 @@ pub mod durability;
 mod engine;
 mod host;
 pub mod leases;
+mod levelling;
 mod matching;
 pub mod offers;
 mod outbox;

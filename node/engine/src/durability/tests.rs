@@ -108,6 +108,23 @@ fn shards_in_one_house_count_once() {
 }
 
 #[test]
+fn a_copy_of_a_shard_counts_where_it_saves_something() {
+    let holders = |indices: &[u8]| {
+        let holders = (0..)
+            .zip(indices)
+            .map(|(at, index)| (ShardIndex(*index), domain(at)));
+        holders.collect::<Vec<_>>()
+    };
+    // Of one data shard every copy is all of it.
+    assert_eq!(survives(scheme(1, 1), &holders(&[0, 0])), Some(1));
+    assert_eq!(survives(scheme(1, 2), &holders(&[0, 0, 1])), Some(2));
+    // Of several, two copies of one shard are no two shards.
+    assert_eq!(survives(scheme(2, 2), &holders(&[0, 0, 1, 2])), Some(1));
+    assert_eq!(survives(scheme(2, 2), &holders(&[0, 0, 1, 1])), Some(1));
+    assert_eq!(survives(scheme(3, 0), &holders(&[0, 0, 1])), None);
+}
+
+#[test]
 fn a_snapshot_is_as_safe_as_its_least_safe_part() {
     let held = |count: u8| {
         (0..count)
@@ -154,6 +171,18 @@ proptest! {
     ) {
         let shape = scheme(data, parity);
         let holders: Vec<_> = (0..held.min(shape.total())).map(|at| (ShardIndex(at), domain(at))).collect();
+        prop_assert_eq!(survives(shape, &holders), survives_by_trying_all(shape, &holders));
+    }
+
+    #[test]
+    fn a_verdict_is_exact_when_no_domain_has_several_shards(
+        data in 1..4_u8,
+        parity in 0..4_u8,
+        held in prop::collection::vec(prop::option::of(0..8_u8), 0..9),
+    ) {
+        let shape = scheme(data, parity);
+        let held = (0..).zip(held).filter_map(|(at, index)| Some((ShardIndex(index?), domain(at))));
+        let holders: Vec<_> = held.collect();
         prop_assert_eq!(survives(shape, &holders), survives_by_trying_all(shape, &holders));
     }
 
