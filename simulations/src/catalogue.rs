@@ -94,16 +94,20 @@ impl Catalogue {
             .find(|stripe| stripe.label == label)
     }
 
-    /// Notes that a host signed for a shard. A pack whose newest stripe is complete leaves staging.
+    /// A pack's bytes are no longer needed here.
+    pub fn unstage(&mut self, number: PackNumber) {
+        if let Some(pack) = self.packs.get_mut(&number) {
+            pack.staged = false;
+        }
+    }
+
+    /// Notes that a host signed for a shard.
     pub fn add_holder(&mut self, label: LabelId, index: ShardIndex, node: NodeId) {
         for pack in self.packs.values_mut() {
-            if let Some(stripe) = pack.stripes.iter_mut().find(|stripe| stripe.label == label) {
-                if !stripe.holders.contains(&(index, node)) {
-                    stripe.holders.push((index, node));
-                }
-                if pack.stripes.last().is_some_and(is_complete) {
-                    pack.staged = false;
-                }
+            if let Some(stripe) = pack.stripes.iter_mut().find(|stripe| stripe.label == label)
+                && !stripe.holders.contains(&(index, node))
+            {
+                stripe.holders.push((index, node));
             }
         }
     }

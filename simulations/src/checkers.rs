@@ -3,8 +3,8 @@
 use nuthatch_engine::boundary::Domain;
 use nuthatch_engine::durability::{Safety, SnapshotSafety};
 use nuthatch_engine::rules::{
-    COMPARISONS_MAX, DIALS_MAX, EFFECTS_MAX, ENCODES_MAX, MEMBERS_MAX, OFFERS_MAX, SEGMENT_SENDS_MAX,
-    TRANSFERS_MAX, WINDOW_MAX,
+    COMPARISONS_MAX, DIALS_MAX, DOUBTS_MAX, EFFECTS_MAX, ENCODES_MAX, MEMBERS_MAX, OFFERS_MAX,
+    SEGMENT_SENDS_MAX, TRANSFERS_MAX, WINDOW_MAX,
 };
 use nuthatch_engine::{Load, ShardIndex};
 use nuthatch_format::{ArchiveId, ByteCount, LabelId, NodeId};
@@ -99,6 +99,12 @@ pub enum Violation {
         /// What its engine says still waits; `None`: it is not at rest.
         incomplete: Option<u64>,
     },
+    /// Shards were given to a second host.
+    #[error("{count} shards have a second holder")]
+    Surplus {
+        /// How many.
+        count: usize,
+    },
     /// The owner's word was better than the truth.
     #[error("node {owner} says {said:?} of a backup that is {truth:?}")]
     FalseWord {
@@ -126,6 +132,7 @@ pub fn load(node: NodeIndex, load: &Load) -> Result<(), Violation> {
         ("lease requests", owner.lease_requests, MEMBERS_MAX),
         ("sendings of segments", owner.segment_sends, SEGMENT_SENDS_MAX),
         ("comparisons", owner.comparisons, COMPARISONS_MAX),
+        ("doubts", owner.doubts, DOUBTS_MAX),
     ];
     match tallies.into_iter().find(|(_, count, bound)| count > bound) {
         Some((what, count, bound)) => Err(Violation::OverBound {
@@ -226,8 +233,8 @@ pub fn all_complete(world: &World) -> Result<(), Violation> {
 
 /// With every host there and time to spare, every backup reaches its target.
 ///
-/// Some shards may still wait: when an answer is lost with its connection, a second host may get the same shard, and takes no other
-/// of that stripe until hosts can be told to let go of surplus ones.
+/// A shard may still wait: when a host that was cut off while it took one returns after the owner has forgotten of it, or has long given
+/// it to another, both have that one, and take no other of the stripe until hosts can be told to let go of surplus ones.
 pub fn all_protected(world: &World) -> Result<(), Violation> {
     at_rest(world, |_| true)
 }
@@ -249,6 +256,14 @@ fn at_rest(world: &World, is_allowed: impl Fn(u64) -> bool) -> Result<(), Violat
         }
     }
     Ok(())
+}
+
+/// No owner knows of two holders of one shard.
+pub fn no_surplus(world: &World) -> Result<(), Violation> {
+    match world.surplus_count() {
+        0 => Ok(()),
+        count => Err(Violation::Surplus { count }),
+    }
 }
 
 /// How safe an owner believes everything that it staged to be, by its catalogue.

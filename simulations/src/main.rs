@@ -96,12 +96,15 @@ fn choose(arguments: &[String]) -> Result<Choice, String> {
 fn run(choice: &Choice, out: &mut impl Write) -> std::io::Result<ExitCode> {
     for scenario in &choice.scenarios {
         let (mut steps, mut sent, mut acknowledged) = (0, 0, 0);
+        let (mut surplus, mut waiting) = (0, 0);
         for seed in choice.seeds.clone() {
             match scenario.run(seed) {
                 Ok(report) => {
                     steps += report.step_count;
                     sent += report.sent_count;
                     acknowledged += report.acknowledged_count;
+                    surplus += report.surplus_count;
+                    waiting += report.waiting_count;
                 }
                 Err(violation) => {
                     let name = scenario.name();
@@ -116,7 +119,7 @@ fn run(choice: &Choice, out: &mut impl Write) -> std::io::Result<ExitCode> {
         let (name, runs) = (scenario.name(), choice.seeds.end - choice.seeds.start);
         writeln!(
             out,
-            "{name}: {runs} runs, {steps} steps, {sent} shards sent, {acknowledged} acknowledged"
+            "{name}: {runs} runs, {steps} steps, {sent} shards sent, {acknowledged} acknowledged, {surplus} surplus, {waiting} packs wait"
         )?;
     }
     Ok(ExitCode::SUCCESS)

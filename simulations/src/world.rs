@@ -37,6 +37,10 @@ pub enum Action {
     Commit(NodeIndex),
     /// A connection breaks.
     Break(NodeIndex, NodeIndex),
+    /// The next so many shards are stored, and the connection breaks before their hosts' answers arrive.
+    LoseAnswers(u32),
+    /// The next so many shards are stored, and their hosts lose power before they answer; they are switched on again so much later.
+    StrandHosts(u32, Span),
     /// A machine moves to another part of a divided network; part 0 is the largest.
     Move(NodeIndex, u8),
 }
@@ -96,6 +100,8 @@ pub struct World {
     pub step_count: u64,
     /// Shards sent (count).
     pub sent_count: u64,
+    answers_to_lose: u32,
+    hosts_to_strand: (u32, Span),
     joined: BTreeSet<NodeIndex>,
     queue: BTreeMap<(Timestamp, u64), Happening>,
     queued_count: u64,
@@ -121,6 +127,8 @@ impl World {
             trace: Trace::new(),
             step_count: 0,
             sent_count: 0,
+            answers_to_lose: 0,
+            hosts_to_strand: (0, Span::ZERO),
             joined: BTreeSet::new(),
             queue: BTreeMap::new(),
             queued_count: 0,
@@ -153,6 +161,23 @@ impl World {
         }
         self.now = end;
         checkers::whole_world(self)
+    }
+
+    /// Shards that owners know several holders of, each beyond the first (count).
+    pub fn surplus_count(&self) -> usize {
+        let stripes = self.nodes.iter().flat_map(|node| node.catalogue.stripes());
+        stripes
+            .map(|stripe| {
+                let indices: BTreeSet<ShardIndex> = stripe.holders.iter().map(|holder| holder.0).collect();
+                stripe.holders.len() - indices.len()
+            })
+            .sum()
+    }
+
+    /// Packs that the engines of owners say still wait (count).
+    pub fn waiting_count(&self) -> u64 {
+        let engines = self.nodes.iter().filter_map(|node| node.engine.as_ref());
+        engines.filter_map(nuthatch_engine::Engine::quiet).sum()
     }
 
     fn schedule(&mut self, delay: Span, happening: Happening) {
@@ -241,6 +266,8 @@ impl World {
                 );
             }
             Action::Break(one, other) => self.disconnect(one, other),
+            Action::LoseAnswers(count) => self.answers_to_lose = count,
+            Action::StrandHosts(count, away) => self.hosts_to_strand = (count, away),
             Action::Move(node, part) => {
                 self.network.move_to(node, part);
                 for (one, other) in self.network.broken() {

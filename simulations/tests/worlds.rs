@@ -31,6 +31,16 @@ fn broken_connections_and_a_divided_network_cost_only_time() {
 }
 
 #[test]
+fn a_lost_answer_costs_only_time() {
+    holds(Scenario::LostAnswers, SEEDS);
+}
+
+#[test]
+fn a_host_that_returns_with_a_shard_that_another_got_costs_no_protection() {
+    holds(Scenario::Stranded, SEEDS);
+}
+
+#[test]
 fn a_crash_between_any_two_effects_loses_nothing() {
     holds(Scenario::Crashes, SEEDS);
 }

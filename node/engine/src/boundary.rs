@@ -399,7 +399,8 @@ pub enum Input {
         /// Where it stands now.
         journal: JournalPosition,
     },
-    /// A snapshot was committed in a segment: each reachable host is asked for an inventory newer than it.
+    /// A snapshot was committed in a segment: each reachable host is asked for an inventory newer than it. However often this comes,
+    /// each host has one inventory running and at most one to follow.
     Committed {
         /// Which archive.
         archive: ArchiveId,
@@ -632,7 +633,7 @@ pub enum Event {
         /// Whether the pack had a weaker label before.
         again: bool,
     },
-    /// Every shard of the stripe has a holder.
+    /// Every shard of the stripe has a holder, or as many hosts may vanish as if it were so. Its bytes need not be kept here any longer.
     StripeComplete {
         /// Its pack.
         pack: PackNumber,

@@ -3,6 +3,7 @@
 //!
 //! Never sends a shard before its host has the segment that names its label, and never counts on what a host has not signed for.
 
+mod doubts;
 mod hosts;
 mod packs;
 mod transfers;
@@ -22,6 +23,7 @@ use crate::leases::HeldLease;
 use crate::outbox::{Alarm, Context};
 use crate::presence::Presence;
 use crate::rules::WINDOW_MAX;
+use doubts::Doubts;
 use hosts::Hosts;
 use transfers::{Transfer, Transfers};
 use window::{Placing, Stage, Window};
@@ -35,6 +37,7 @@ pub(crate) struct Owner {
     opened_at: Timestamp,
     hosts: Hosts,
     transfers: Transfers,
+    doubts: Doubts,
     window: Window,
     /// Nothing is encoded before: an encoding has failed lately.
     encode_not_before: Timestamp,
@@ -61,6 +64,7 @@ impl Owner {
             opened_at: now,
             hosts: Hosts::new(archive, leases),
             transfers: Transfers::default(),
+            doubts: Doubts::default(),
             window: Window::new(),
             encode_not_before: Timestamp(0),
             again_at: None,
@@ -93,6 +97,7 @@ impl Owner {
 
     pub(crate) fn members_changed(&mut self, circle: &Circle, cx: &mut Context<'_>) {
         self.hosts.keep_members(circle, cx);
+        self.doubts.keep_members(circle);
         self.window.look_again();
     }
 
@@ -120,13 +125,21 @@ impl Owner {
     }
 
     pub(crate) fn inventory_ended(&mut self, op: OpId, outcome: InventoryOutcome, cx: &mut Context<'_>) {
-        let Some((node, has_changed)) = self.hosts.inventory_ended(op, outcome, cx) else {
+        let asked = self.hosts.inventory_ended(op, outcome, cx);
+        let InventoryOutcome::Compared {
+            lost_count,
+            found_count,
+            ..
+        } = outcome
+        else {
             return;
         };
-        self.window.clear_perhaps(node);
-        if has_changed {
-            self.window.drop_waiting(|pack| self.transfers.has_pack(pack));
+        if asked.is_some_and(|node| self.doubts.clear(node)) {
             self.window.look_again();
+        }
+        // Also when its host has gone meanwhile: the catalogue is corrected.
+        if lost_count > 0 || found_count > 0 {
+            self.window.distrust(|pack| self.transfers.has_pack(pack));
         }
     }
 
@@ -185,6 +198,12 @@ impl Owner {
             }
             TransferOutcome::Unreadable => {}
         }
+        if outcome == TransferOutcome::Disconnected {
+            self.doubts.add(label, index, to, cx.now);
+            self.try_again_at(cx.later(cx.rules.owner.doubt));
+        } else {
+            self.doubts.end(label, index, to);
+        }
         self.window.note_progress();
         let Some(mut item) = self.window.items.remove(&pack) else {
             return;
@@ -203,11 +222,9 @@ impl Owner {
                 placing.refused_by.insert(to);
                 placing.planned = None;
             }
-            TransferOutcome::Disconnected => {
-                placing.perhaps.insert((index, to));
+            TransferOutcome::Disconnected | TransferOutcome::Busy { .. } | TransferOutcome::Refused(_) => {
                 placing.planned = None;
             }
-            TransferOutcome::Busy { .. } | TransferOutcome::Refused(_) => placing.planned = None,
             TransferOutcome::Unreadable => {}
         }
         let is_damaged_here = matches!(
@@ -328,6 +345,7 @@ impl Owner {
             lease_requests: self.hosts.asking_count(),
             segment_sends: self.hosts.sending_count(),
             comparisons: self.hosts.comparing_count(),
+            doubts: self.doubts.count(),
         }
     }
 }
@@ -347,4 +365,6 @@ pub struct OwnerLoad {
     pub segment_sends: usize,
     /// Comparisons of inventories, at most `rules::COMPARISONS_MAX`.
     pub comparisons: usize,
+    /// Shards whose sending broke off and whose host has not said since what it keeps, at most `rules::DOUBTS_MAX`.
+    pub doubts: usize,
 }

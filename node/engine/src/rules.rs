@@ -41,6 +41,10 @@ pub const SEGMENT_SENDS_MAX: usize = 8;
 /// Comparisons of inventories at a time (count).
 pub const COMPARISONS_MAX: usize = 4;
 
+/// Shards whose sending broke off and of which it is remembered that their host may have them (count). At most `TRANSFERS_MAX` break off
+/// at a time, and one inventory settles all of a host; what is forgotten beyond it may get a second copy.
+pub const DOUBTS_MAX: usize = 1024;
+
 /// Accepted offers that have not ended, from all nodes (count). A shard of 16 MiB each is the most that a vault has half written.
 pub const OFFERS_MAX: usize = 32;
 
@@ -56,7 +60,7 @@ pub const LEASE_RENEW_DIVISOR: u64 = 3;
 /// Effects that may wait to be drained after one input (count): each member and each operation can cause a few.
 pub const EFFECTS_MAX: usize = 8 * MEMBERS_MAX + 4 * WINDOW_MAX;
 
-const _: () = assert!(TRANSFERS_PER_HOST_MAX <= TRANSFERS_MAX);
+const _: () = assert!(TRANSFERS_PER_HOST_MAX <= TRANSFERS_MAX && TRANSFERS_MAX <= DOUBTS_MAX);
 const _: () = assert!(
     TRANSFERS_PER_HOST_MAX <= OFFERS_PER_NODE_MAX,
     "a host takes what one owner sends at a time"
@@ -114,6 +118,9 @@ pub struct OwnerRules {
     pub full_retry: Span,
     /// Pause after an operation that failed for another reason.
     pub retry: Span,
+    /// How long a host that may have kept a shard, when its sending broke off, is the only one for it: a restart and a redial.
+    /// After that a host to spare gets a copy.
+    pub doubt: Span,
 }
 
 /// What a host keeps free and when it asks for patience.
@@ -143,6 +150,7 @@ impl Default for Rules {
                 handshake: Span::from_secs(5),
                 full_retry: Span::from_secs(600),
                 retry: Span::from_secs(5),
+                doubt: Span::from_secs(60),
             },
             host: HostRules {
                 disk_reserve: ByteCount(32 << 20),

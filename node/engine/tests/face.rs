@@ -19,6 +19,16 @@ fn host(number: u8) -> NodeId {
     NodeId::from_bytes([number; 32])
 }
 
+/// The end of a comparison that has shown so many shards that were not known.
+fn compared(op: OpId, found_count: u64) -> Input {
+    let outcome = InventoryOutcome::Compared {
+        bytes: ByteCount(0),
+        lost_count: 0,
+        found_count,
+    };
+    Input::InventoryEnded { op, outcome }
+}
+
 /// An engine with two hosts and some staged packs (one, mostly), whose world answers everything but transfers at once.
 struct Bench {
     engine: Engine,
@@ -32,6 +42,10 @@ struct Bench {
     events: Vec<Event>,
     segments_sent: usize,
     leases_asked: usize,
+    /// Comparisons of inventories wait in `comparisons` instead of being answered at once.
+    holds_comparisons: bool,
+    comparisons: Vec<OpId>,
+    pages_read: usize,
 }
 
 impl Bench {
@@ -50,6 +64,9 @@ impl Bench {
             events: Vec::new(),
             segments_sent: 0,
             leases_asked: 0,
+            holds_comparisons: false,
+            comparisons: Vec::new(),
+            pages_read: 0,
         };
         let members = [1, 2].map(|number| MemberFacts {
             node: host(number),
@@ -107,6 +124,7 @@ impl Bench {
                 after,
                 limit,
             } => {
+                self.pages_read += 1;
                 let from = after.map_or(1, |pack| pack.0 + 1);
                 let facts = |number| StripeFacts {
                     pack: PackNumber(number),
@@ -145,14 +163,11 @@ impl Bench {
                     outcome: SegmentsOutcome::Sent(JournalPosition(2)),
                 })
             }
-            Effect::CompareInventory { op, .. } => {
-                let outcome = InventoryOutcome::Compared {
-                    bytes: ByteCount(0),
-                    lost_count: 0,
-                    found_count: 0,
-                };
-                Some(Input::InventoryEnded { op, outcome })
+            Effect::CompareInventory { op, .. } if self.holds_comparisons => {
+                self.comparisons.push(op);
+                None
             }
+            Effect::CompareInventory { op, .. } => Some(compared(op, 0)),
             Effect::Transfer { op, to, pack, .. } => {
                 self.moving.insert(op, pack);
                 self.transfers.push((op, to));
@@ -281,6 +296,49 @@ fn a_host_that_leaves_takes_no_work_with_it() {
         class: PathClass::Lan,
     });
     assert!(!bench.transfers.is_empty());
+}
+
+#[test]
+fn however_often_news_comes_each_host_has_one_inventory_running_and_one_to_follow() {
+    let mut bench = Bench::new();
+    bench.end(TransferOutcome::Held);
+    bench.end(TransferOutcome::Held);
+    bench.holds_comparisons = true;
+    for _ in 0..10 {
+        bench.tell(Input::Committed { archive: ARCHIVE });
+    }
+    assert_eq!(bench.comparisons.len(), 2, "one a host");
+    assert_eq!(bench.engine.load().owner.comparisons, 2);
+    for op in std::mem::take(&mut bench.comparisons) {
+        bench.tell(compared(op, 0));
+    }
+    assert_eq!(
+        bench.comparisons.len(),
+        2,
+        "what came meanwhile is asked for once"
+    );
+    assert_eq!(bench.engine.quiet(), None, "it is waited for");
+    for op in std::mem::take(&mut bench.comparisons) {
+        bench.tell(compared(op, 0));
+    }
+    assert!(bench.comparisons.is_empty());
+    assert_eq!(bench.engine.quiet(), Some(0));
+}
+
+#[test]
+fn what_is_found_counts_although_its_host_has_gone() {
+    let mut bench = Bench::new();
+    bench.holds_comparisons = true;
+    bench.end(TransferOutcome::Held);
+    bench.end(TransferOutcome::Held);
+    bench.tell(Input::Committed { archive: ARCHIVE });
+    let op = bench.comparisons.remove(0);
+    let pages = bench.pages_read;
+    for number in [1, 2] {
+        bench.tell(Input::Disconnected { node: host(number) });
+    }
+    bench.tell(compared(op, 1));
+    assert!(bench.pages_read > pages, "packs are read afresh");
 }
 
 #[test]

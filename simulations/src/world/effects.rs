@@ -114,7 +114,7 @@ impl World {
             | Effect::CompareInventory { .. } => self.ask_by(at, effect),
             Effect::AnswerLease { token, answer } => self.answer_lease(token.0, answer),
             Effect::AnswerOffer { token, verdict } => self.answer_offer(token.0, verdict),
-            Effect::Report(event) => self.note(event),
+            Effect::Report(event) => self.note(at, event),
         }
     }
 
@@ -159,8 +159,11 @@ impl World {
         self.ask(at, question.0, index_of(question.1), question.2);
     }
 
-    fn note(&mut self, event: Event) {
+    fn note(&mut self, at: NodeIndex, event: Event) {
         self.trace.add(&event);
+        if let Event::StripeComplete { pack, .. } = event {
+            self.nodes[at].catalogue.unstage(pack);
+        }
     }
 
     /// A pack is encoded, its label signed and in a synced segment; unless its bytes can't be had.

@@ -10,7 +10,7 @@ use nuthatch_engine::boundary::{
 };
 use nuthatch_format::{ArchiveId, LabelId};
 
-use super::{Happening, World};
+use super::{Action, Happening, World};
 use crate::checkers::{self, Violation};
 use crate::exchanges::{Exchange, What};
 use crate::network::{Network, NodeIndex};
@@ -228,7 +228,13 @@ impl World {
         let Some(exchange) = self.exchanges.get(id) else {
             return Ok(());
         };
-        let Exchange { op, to, to_life, .. } = exchange;
+        let Exchange {
+            from,
+            op,
+            to,
+            to_life,
+            ..
+        } = exchange;
         self.exchanges.set_accepted(id, false);
         let vault = &mut self.nodes[to].vault;
         let (len, input) = match exchange.what {
@@ -266,15 +272,25 @@ impl World {
             }
             What::Greet | What::Lease { .. } | What::Inventory { .. } => return Ok(()),
         };
+        let ended = Input::OfferEnded {
+            token: Token(id),
+            kept: Some(len),
+        };
+        if matches!(exchange.what, What::Shard { .. }) && self.answers_to_lose > 0 {
+            self.answers_to_lose -= 1;
+            self.handle(to, to_life, ended)?;
+            self.disconnect(from, to);
+            return Ok(());
+        }
+        if matches!(exchange.what, What::Shard { .. }) && self.hosts_to_strand.0 > 0 {
+            self.hosts_to_strand.0 -= 1;
+            self.handle(to, to_life, ended)?;
+            self.stop(to);
+            self.plan(self.hosts_to_strand.1, Action::Start(to));
+            return Ok(());
+        }
         self.answer(id, input);
-        self.handle(
-            to,
-            to_life,
-            Input::OfferEnded {
-                token: Token(id),
-                kept: Some(len),
-            },
-        )
+        self.handle(to, to_life, ended)
     }
 
     /// An answer has come back; what it says becomes durable before the engine hears of it.

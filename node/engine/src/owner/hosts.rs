@@ -1,6 +1,7 @@
 //! The hosts of an archive as its owner deals with them: leases, whether the journal and the inventory there are up to date, and whom
 //! a shard can be given to now. Places nothing.
 
+mod session;
 mod standing;
 
 use std::collections::BTreeMap;
@@ -17,70 +18,12 @@ use crate::outbox::{Alarm, Context};
 use crate::owner::transfers::Transfers;
 use crate::record::{Record, RecordKey};
 use crate::rules::{COMPARISONS_MAX, SEGMENT_SENDS_MAX};
+use session::{Chore, Session};
 
 /// Bounds on the pause that a busy host may ask for: not so short that it is a loop, not so long that it is a refusal.
 const BUSY_MIN: Span = Span::from_millis(20);
 /// See `BUSY_MIN`.
 const BUSY_MAX: Span = Span::from_secs(60);
-
-/// Something that a host is to be asked for once in a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Chore {
-    /// To do, from a moment on.
-    Due { not_before: Timestamp, has_failed: bool },
-    /// Being done.
-    Running(OpId),
-    /// Nothing to do.
-    Done,
-}
-
-impl Chore {
-    const NOW: Self = Self::Due {
-        not_before: Timestamp(0),
-        has_failed: false,
-    };
-
-    fn is_due(self, now: Timestamp) -> bool {
-        matches!(self, Self::Due { not_before, .. } if now >= not_before)
-    }
-
-    /// Whether something is still expected of it soon; what has failed is not waited for.
-    fn is_open(self) -> bool {
-        match self {
-            Self::Due { has_failed, .. } => !has_failed,
-            Self::Running(_) => true,
-            Self::Done => false,
-        }
-    }
-}
-
-/// What lasts from a greeting to the end of the connection.
-#[derive(Debug, Clone, Copy)]
-struct Session {
-    /// Own segments that the host is known to have.
-    journal: Option<JournalPosition>,
-    segments: Chore,
-    inventory: Chore,
-    /// Whether an inventory was asked for to an end: until then it may have shards that we don't know of.
-    is_inventoried: bool,
-    /// It asked for patience until then.
-    busy_until: Timestamp,
-    /// It takes nothing until then.
-    unable_until: Option<Timestamp>,
-}
-
-impl Session {
-    const fn new() -> Self {
-        Self {
-            journal: None,
-            segments: Chore::NOW,
-            inventory: Chore::NOW,
-            is_inventoried: false,
-            busy_until: Timestamp(0),
-            unable_until: None,
-        }
-    }
-}
 
 /// A member as a host of the archive.
 #[derive(Debug, Clone, Copy, Default)]
@@ -181,7 +124,7 @@ impl Hosts {
     /// A snapshot was committed: each connected host is to sign for what it keeps after that.
     pub(super) fn want_inventories(&mut self) {
         for session in self.sessions() {
-            session.inventory = Chore::NOW;
+            session.want_inventory();
         }
     }
 
@@ -271,59 +214,45 @@ impl Hosts {
                 session.journal = session.journal.max(Some(position));
                 // What was written meanwhile follows after a moment, together with what is written in it.
                 session.segments = if session.journal < Some(journal) {
-                    Chore::Due {
-                        not_before: now.after(BUSY_MIN),
-                        has_failed: false,
-                    }
+                    Chore::awaited(now.after(BUSY_MIN))
                 } else {
                     Chore::Done
                 };
             }
             SegmentsOutcome::Busy { retry_after } => {
                 let not_before = now.after(retry_after.clamp(BUSY_MIN, BUSY_MAX));
-                session.segments = Chore::Due {
-                    not_before,
-                    has_failed: false,
-                };
+                session.segments = Chore::awaited(not_before);
             }
             SegmentsOutcome::Failed => {
                 let not_before = now.after(rules.retry);
-                session.segments = Chore::Due {
-                    not_before,
-                    has_failed: true,
-                };
+                session.segments = Chore::later(not_before);
                 session.unable_until = Some(not_before);
                 self.version += 1;
             }
             SegmentsOutcome::Refused(reason) => {
                 let not_before = now.after(rules.full_retry);
-                session.segments = Chore::Due {
-                    not_before,
-                    has_failed: true,
-                };
+                session.segments = Chore::later(not_before);
                 session.unable_until = Some(not_before);
                 self.refused(node, reason, cx);
             }
         }
     }
 
-    /// Takes the end of a comparison; says whose it was and whether holders have changed.
+    /// Takes the end of a comparison; says whose it was, when that is still of interest.
     pub(super) fn inventory_ended(
         &mut self,
         op: OpId,
         outcome: InventoryOutcome,
         cx: &mut Context<'_>,
-    ) -> Option<(NodeId, bool)> {
+    ) -> Option<NodeId> {
         let not_before = cx.later(cx.rules.lease.retry);
         let (node, session) = self.session_with(|session| session.inventory == Chore::Running(op))?;
         session.is_inventoried = true;
         match outcome {
             InventoryOutcome::Compared {
-                bytes,
-                lost_count,
-                found_count,
+                bytes, lost_count, ..
             } => {
-                session.inventory = Chore::Done;
+                session.inventory_taken();
                 if let Some(host) = self.hosts.get_mut(&node) {
                     host.kept = bytes;
                 }
@@ -331,16 +260,12 @@ impl Hosts {
                     cx.out.report(Event::ShardsLost { node, lost_count });
                 }
                 self.version += 1;
-                Some((node, lost_count > 0 || found_count > 0))
             }
             InventoryOutcome::Failed => {
-                session.inventory = Chore::Due {
-                    not_before,
-                    has_failed: true,
-                };
-                Some((node, false))
+                session.inventory_failed(not_before);
             }
         }
+        Some(node)
     }
 
     fn session_with(&mut self, which: impl Fn(&Session) -> bool) -> Option<(NodeId, &mut Session)> {
@@ -369,7 +294,7 @@ impl Hosts {
     /// A shard may have been kept or not: only an inventory can tell.
     pub(super) fn want_inventory(&mut self, node: NodeId) {
         if let Some(session) = self.hosts.get_mut(&node).and_then(|host| host.session.as_mut()) {
-            session.inventory = Chore::NOW;
+            session.want_inventory();
         }
     }
 
@@ -410,12 +335,9 @@ impl Hosts {
             OfferRefusal::NoLease => session.unable_until = Some(short),
             OfferRefusal::NotBelieved => {
                 session.journal = None;
-                session.segments = Chore::Due {
-                    not_before: short,
-                    has_failed: false,
-                };
+                session.segments = Chore::awaited(short);
             }
-            OfferRefusal::StripeAlreadyHere => session.inventory = Chore::NOW,
+            OfferRefusal::StripeAlreadyHere => session.want_inventory(),
             OfferRefusal::Damaged => {}
         }
     }
@@ -436,7 +358,7 @@ impl Hosts {
             if session.unable_until.is_some_and(|until| cx.is_due(until)) {
                 session.unable_until = None;
                 if session.inventory == Chore::Done {
-                    session.inventory = Chore::NOW;
+                    session.want_inventory();
                 }
                 is_able_again = true;
             }

@@ -5,15 +5,19 @@ use nuthatch_erasure::{Scheme, ShardIndex};
 use nuthatch_format::{ByteCount, NodeId};
 
 use super::Owner;
+use super::doubts::Doubt;
 use super::transfers::Transfer;
 use super::window::{Item, Placing, Stage};
-use crate::boundary::{Effect, Event, PackKind, PackNumber};
+use crate::boundary::{Domain, Effect, Event, PackKind, PackNumber};
 use crate::circle::Circle;
 use crate::durability::{is_better, is_weak, shape_for};
 use crate::leases::Purpose;
 use crate::outbox::Context;
 use crate::placement::{Candidate, place};
 use crate::rules::{ENCODES_MAX, STRIPE_HOSTS_MAX};
+
+/// A shard, who has it or is about to, and what that host is lost together with.
+type Held = (ShardIndex, NodeId, Domain);
 
 /// What becomes of a pack after it was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +150,13 @@ impl Owner {
         circle: &Circle,
         cx: &mut Context<'_>,
     ) -> Fate {
+        if placing.is_stale {
+            if self.transfers.of_label(placing.label).next().is_some() {
+                return Fate::Stays;
+            }
+            self.window.look_again();
+            return Fate::Parks;
+        }
         let wanted = (placing.shard_len, Purpose::from(kind));
         if placing.planned != Some(self.hosts.version) {
             self.plan(placing, wanted, circle, cx);
@@ -196,15 +207,17 @@ impl Owner {
         circle: &Circle,
         cx: &mut Context<'_>,
     ) {
-        let moving = self.transfers.of_label(placing.label);
-        let holders: Vec<_> = placing
+        let (label, scheme) = (placing.label, placing.scheme);
+        let at = |(index, node): (ShardIndex, NodeId)| (index, node, circle.domain_of(node));
+        let sure: Vec<Held> = placing
             .holders
             .iter()
-            .chain(&placing.perhaps)
             .copied()
-            .chain(moving)
-            .map(|(index, node)| (index, node, circle.domain_of(node)))
+            .chain(self.transfers.of_label(label))
+            .map(at)
             .collect();
+        let doubts: Vec<Doubt> = self.doubts.of_label(label).collect();
+        let doubted = |doubt: &Doubt| at((doubt.index, doubt.node));
         let candidates: Vec<Candidate> = self
             .hosts
             .takers(wanted, circle, &self.transfers, cx.now)
@@ -216,8 +229,24 @@ impl Owner {
                 free: taker.room,
             })
             .collect();
-        placing.plan = place(placing.scheme, &holders, &candidates, cx.rng).moves;
+        let holders: Vec<Held> = sure.iter().copied().chain(doubts.iter().map(doubted)).collect();
+        placing.plan = place(scheme, &holders, &candidates, cx.rng).moves;
         placing.planned = Some(self.hosts.version);
+
+        // What has long been in doubt goes to hosts that nothing else of the stripe is for: there a copy takes nobody's place.
+        let is_fresh = |doubt: &&Doubt| !cx.is_due(doubt.since.after(cx.rules.owner.doubt));
+        let fresh: Vec<Held> = doubts.iter().filter(is_fresh).map(doubted).collect();
+        if fresh.len() < doubts.len() {
+            let is_spare = |one: &&Candidate| {
+                let is_planned = placing.plan.values().any(|node| *node == one.node);
+                !is_planned && doubts.iter().all(|doubt| doubt.node != one.node)
+            };
+            let spare: Vec<Candidate> = candidates.iter().filter(is_spare).copied().collect();
+            let planned = placing.plan.iter().map(|(index, node)| at((*index, *node)));
+            let holders: Vec<Held> = sure.into_iter().chain(planned).chain(fresh).collect();
+            let more = place(scheme, &holders, &spare, cx.rng).moves;
+            placing.plan.extend(more);
+        }
     }
 
     /// Failure domains that a stripe may count on (count).

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use nuthatch_erasure::{Scheme, ShardIndex};
 use nuthatch_format::{ByteCount, LabelId, NodeId};
 
-use crate::boundary::{JournalPosition, OpId, PackKind, PackNumber, StripeFacts, StripeQuery};
+use crate::boundary::{Domain, JournalPosition, OpId, PackKind, PackNumber, StripeFacts, StripeQuery};
+use crate::durability::survives;
 use crate::rules::{PAGE_LEN_MAX, RESHAPES_MAX, WINDOW_MAX};
 
 /// Room in the window below which no page is read (count): many small pages cost more than a few larger ones.
@@ -48,8 +49,6 @@ pub(super) struct Placing {
     pub(super) shard_len: ByteCount,
     pub(super) journal: JournalPosition,
     pub(super) holders: BTreeSet<(ShardIndex, NodeId)>,
-    /// Shards whose sending broke off: their host may have kept them, so nobody else gets them while it can still say.
-    pub(super) perhaps: BTreeSet<(ShardIndex, NodeId)>,
     /// Shards to send, and where, as of `planned`.
     pub(super) plan: BTreeMap<ShardIndex, NodeId>,
     /// The state of the hosts by which the plan was made; `None`: there is none.
@@ -58,6 +57,8 @@ pub(super) struct Placing {
     pub(super) refused_by: BTreeSet<NodeId>,
     /// Whether a better shape has been thought about.
     pub(super) considered: bool,
+    /// Whether the catalogue knows better by now who holds what: nothing more is sent until it was read afresh.
+    pub(super) is_stale: bool,
 }
 
 impl Placing {
@@ -74,19 +75,23 @@ impl Placing {
             shard_len,
             journal,
             holders: BTreeSet::new(),
-            perhaps: BTreeSet::new(),
             plan: BTreeMap::new(),
             planned: None,
             refused_by: BTreeSet::new(),
             considered: false,
+            is_stale: false,
         }
     }
 
-    /// Whether each shard has a holder.
+    /// Whether each shard has a holder, or several copies of some make up for others: as many hosts may vanish then.
     pub(super) fn is_held(&self) -> bool {
-        self.scheme
-            .indices()
-            .all(|index| self.holders.iter().any(|holder| holder.0 == index))
+        let has_holder = |index| self.holders.iter().any(|holder| holder.0 == index);
+        if self.scheme.indices().all(has_holder) {
+            return true;
+        }
+        let holders = self.holders.iter().map(|(index, node)| (*index, Domain(*node)));
+        let holders: Vec<_> = holders.collect();
+        survives(self.scheme, &holders) >= Some(self.scheme.parity())
     }
 }
 
@@ -140,6 +145,8 @@ pub(super) struct Window {
     pass: Pass,
     /// The page that was asked for and has not arrived.
     reading: Option<PageWanted>,
+    /// Whether that page may have been read before something in it changed: then it is asked for again.
+    is_page_stale: bool,
     /// Whether something has changed that a new pass must look at.
     again: bool,
     /// Pending packs that this pass, or the last one, could not finish (count).
@@ -154,6 +161,7 @@ impl Window {
             items: BTreeMap::new(),
             pass: Pass::Idle,
             reading: None,
+            is_page_stale: false,
             again: true,
             parked_count: 0,
             progressed: false,
@@ -169,11 +177,12 @@ impl Window {
         self.progressed = true;
     }
 
-    /// Drops a pack that can't be finished now.
+    /// Drops a pack that can't be finished now. What is known of it here goes too, so an older page must not bring it back.
     pub(super) fn park(&mut self, item: &Item) {
         if !item.was_weak {
             self.parked_count += 1;
         }
+        self.is_page_stale |= self.reading.is_some() && matches!(item.stage, Stage::Labelled(_));
     }
 
     pub(super) fn parked_count(&self) -> u64 {
@@ -247,6 +256,9 @@ impl Window {
         let Some(wanted) = self.reading.take_if(|wanted| wanted.query == query) else {
             return;
         };
+        if std::mem::take(&mut self.is_page_stale) {
+            return;
+        }
         self.pass = match next {
             Some(last) => Pass::Running {
                 query,
@@ -304,13 +316,17 @@ impl Window {
         self.again |= self.items.len() < before;
     }
 
-    /// A host has said what it keeps: nothing is uncertain about it any more.
-    pub(super) fn clear_perhaps(&mut self, node: NodeId) {
+    /// Somebody holds something that was not known: every labelled pack is read afresh, as soon as nothing of it is on its way, and so
+    /// is a page that is just being read.
+    pub(super) fn distrust(&mut self, is_busy: impl Fn(PackNumber) -> bool) {
+        self.drop_waiting(is_busy);
+        self.is_page_stale = self.reading.is_some();
         for item in self.items.values_mut() {
             if let Stage::Labelled(placing) = &mut item.stage {
-                placing.perhaps.retain(|perhaps| perhaps.1 != node);
+                placing.is_stale = true;
             }
         }
+        self.look_again();
     }
 
     pub(super) fn encoding_count(&self) -> usize {
