@@ -89,6 +89,15 @@ fn a_second_computer_shares_the_archive() {
         eventually("both computers see each other's snapshots", || {
             home.run(["snapshots"]).ended(0).last().as_array().unwrap().len() == 3
         });
+        // By what the friend shows this computer after it has learned of them; the next inventory by itself is hours away.
+        eventually("both computers know that each other's snapshots are safe", || {
+            let snapshots = home.run(["snapshots"]).ended(0).last();
+            snapshots
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|snapshot| snapshot["protection"] == "protected")
+        });
     }
     drop((first_node, second_node));
 }

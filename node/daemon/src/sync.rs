@@ -5,4 +5,4 @@ mod inventory;
 mod journal;
 
 pub(crate) use inventory::inventory;
-pub(crate) use journal::{JournalShown, journal, pull, refresh, statements};
+pub(crate) use journal::{JournalShown, journal, note_shown, pull, refresh, statements};

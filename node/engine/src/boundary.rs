@@ -399,8 +399,8 @@ pub enum Input {
         /// Where it stands now.
         journal: JournalPosition,
     },
-    /// A snapshot was committed in a segment: each reachable host is asked for an inventory newer than it. However often this comes,
-    /// each host has one inventory running and at most one to follow.
+    /// A snapshot was committed in a segment, or segments of other devices were learned: each reachable host is asked for an inventory
+    /// newer than that. However often this comes, each host has one inventory running and at most one to follow.
     Committed {
         /// Which archive.
         archive: ArchiveId,

@@ -118,6 +118,10 @@ pub struct OwnerRules {
     pub full_retry: Span,
     /// Pause after an operation that failed for another reason.
     pub retry: Span,
+    /// Pause after which a host is asked again for its inventory, when the last one has shown something new; doubles each time.
+    pub follow_up_min: Span,
+    /// Longest of these pauses; at least `follow_up_min`.
+    pub follow_up_max: Span,
     /// How long a host that may have kept a shard, when its sending broke off, is the only one for it: a restart and a redial.
     /// After that a host to spare gets a copy.
     pub doubt: Span,
@@ -150,6 +154,8 @@ impl Default for Rules {
                 handshake: Span::from_secs(5),
                 full_retry: Span::from_secs(600),
                 retry: Span::from_secs(5),
+                follow_up_min: Span::from_secs(60),
+                follow_up_max: Span::from_secs(3600),
                 doubt: Span::from_secs(60),
             },
             host: HostRules {

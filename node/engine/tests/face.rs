@@ -326,6 +326,37 @@ fn however_often_news_comes_each_host_has_one_inventory_running_and_one_to_follo
 }
 
 #[test]
+fn while_inventories_show_something_new_others_follow_after_longer_and_longer_pauses() {
+    let mut bench = Bench::new();
+    bench.end(TransferOutcome::Held);
+    bench.end(TransferOutcome::Held);
+    bench.holds_comparisons = true;
+    bench.tell(Input::Committed { archive: ARCHIVE });
+    let others = bench.comparisons.split_off(1);
+    for op in others {
+        bench.tell(compared(op, 0));
+    }
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        let (op, asked_at) = (bench.comparisons.remove(0), bench.now);
+        bench.tell(compared(op, 1));
+        assert_eq!(bench.engine.quiet(), Some(0), "nobody waits for what follows");
+        while bench.comparisons.is_empty() {
+            bench.wait(1);
+        }
+        pauses.push(bench.now.since(asked_at));
+    }
+    let minutes = |count: u64| Span::from_secs(60 * count);
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60].map(minutes));
+
+    // One that shows nothing new is the last, and the next news begins with the shortest pause.
+    let op = bench.comparisons.remove(0);
+    bench.tell(compared(op, 0));
+    bench.wait(50);
+    assert!(bench.comparisons.is_empty());
+}
+
+#[test]
 fn what_is_found_counts_although_its_host_has_gone() {
     let mut bench = Bench::new();
     bench.holds_comparisons = true;

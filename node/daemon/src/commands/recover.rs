@@ -333,7 +333,8 @@ async fn unite(
         .map_err(|error| Failure::from_error(Exit::Failed, "journal", &error))?;
     name_laggards(node, &shown);
     for (host, journal) in &shown {
-        note_journal(node, owned, *host, journal)?;
+        sync::note_shown(node, owned, *host, journal)
+            .map_err(|error| Failure::from_error(Exit::Failed, "catalogue", &error))?;
     }
     for host in granted.keys() {
         progress(out, Phase::Catalogue, started, &node.circle.name_of(host));
@@ -344,24 +345,6 @@ async fn unite(
             archive: owned.archive,
         })
         .await;
-    Ok(())
-}
-
-/// Notes which segments a host has signed for: of those that are here, they count as its copies of the journal.
-fn note_journal(node: &Node, owned: &Owned, host: NodeId, journal: &JournalShown) -> Result<(), Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::from_error(Exit::Failed, "catalogue", error);
-    for head in &journal.heads {
-        let here = node
-            .segments
-            .segments_at(&owned.archive, &head.line, head.sequence)
-            .map_err(|error| failed(&error))?;
-        if here.iter().any(|stored| stored.head.segment == head.segment) {
-            owned
-                .catalogue
-                .add_journal_host(&head.line, &host, head.sequence, clock::now())
-                .map_err(|error| failed(&error))?;
-        }
-    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use nuthatch_disk::IndexError;
 use nuthatch_engine::boundary::{Input, SegmentsOutcome};
 use nuthatch_format::journal::{LineHead, SignedSegment};
 use nuthatch_format::statement::SignedStatement;
@@ -82,8 +83,15 @@ pub(crate) async fn refresh(node: &Arc<Node>, owned: &Arc<Owned>) {
         .collect();
     for host in hosts {
         match tokio::time::timeout(REFRESH_MAX, pull(node, owned.archive, host)).await {
-            Ok(Ok(shown)) if shown.fetched_count > 0 => adopt(node, owned, host).await,
-            Ok(Ok(_)) => {}
+            Ok(Ok(shown)) => {
+                if shown.fetched_count > 0 {
+                    adopt(node, owned, host).await;
+                }
+                // What another device has stored there counts here too.
+                if let Err(error) = note_shown(node, owned, host, &shown) {
+                    tracing::warn!("the journal of {host:?} was not noted: {error}");
+                }
+            }
             Ok(Err(error)) => tracing::debug!("the journal of {host:?} was not read: {error}"),
             Err(_) => tracing::debug!("the journal of {host:?} took too long"),
         }
@@ -287,11 +295,10 @@ async fn adopt(node: &Arc<Node>, owned: &Arc<Owned>, host: NodeId) {
     let journal = Arc::clone(&owned.journal);
     match tokio::task::spawn_blocking(move || journal.apply_missing()).await {
         Ok(Ok(_)) => {
-            node.engine
-                .tell(Input::WorkChanged {
-                    archive: owned.archive,
-                })
-                .await;
+            let archive = owned.archive;
+            node.engine.tell(Input::WorkChanged { archive }).await;
+            // Whether hosts have what these segments name, only inventories show that are newer than they.
+            node.engine.tell(Input::Committed { archive }).await;
             node.pulse.nudge();
         }
         Ok(Err(error)) => {
@@ -419,6 +426,26 @@ async fn send_line(
         Put::Busy(retry_after) => Put::Busy(retry_after),
         Put::Refused(refusal) => Put::Refused(refusal),
     })
+}
+
+/// Notes which segments a host has shown and signed for: of those that are here, they count as its copies of the journal.
+pub(crate) fn note_shown(
+    node: &Node,
+    owned: &Owned,
+    host: NodeId,
+    shown: &JournalShown,
+) -> Result<(), IndexError> {
+    for head in &shown.heads {
+        let here = node
+            .segments
+            .segments_at(&owned.archive, &head.line, head.sequence)?;
+        if here.iter().any(|stored| stored.head.segment == head.segment) {
+            owned
+                .catalogue
+                .add_journal_host(&head.line, &host, head.sequence, clock::now())?;
+        }
+    }
+    Ok(())
 }
 
 fn note(owned: &Owned, line: LineId, host: NodeId, sequence: u64) {

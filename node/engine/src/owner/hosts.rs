@@ -250,9 +250,11 @@ impl Hosts {
         session.is_inventoried = true;
         match outcome {
             InventoryOutcome::Compared {
-                bytes, lost_count, ..
+                bytes,
+                lost_count,
+                found_count,
             } => {
-                session.inventory_taken();
+                session.inventory_taken(found_count > 0, cx);
                 if let Some(host) = self.hosts.get_mut(&node) {
                     host.kept = bytes;
                 }

@@ -1,9 +1,10 @@
 //! What an owner is doing with one connected host: which chores are due, running or done, and what the host has asked for. Lasts from a
 //! greeting to the end of the connection. Starts nothing.
 
-use nuthatch_format::Timestamp;
+use nuthatch_format::{Span, Timestamp};
 
 use crate::boundary::{JournalPosition, OpId};
+use crate::outbox::Context;
 
 /// Something that a host is to be asked for once in a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub(super) struct Session {
     pub(super) inventory: Chore,
     /// Another inventory is wanted as soon as the running one has ended: that one was asked for before something that it is to show.
     is_inventory_wanted_again: bool,
+    /// The pause after which an inventory follows one that has shown something new.
+    follow_up: Option<Span>,
     /// Whether an inventory was asked for to an end: until then it may have shards that we don't know of.
     pub(super) is_inventoried: bool,
     /// It asked for patience until then.
@@ -77,6 +80,7 @@ impl Session {
             segments: Chore::NOW,
             inventory: Chore::NOW,
             is_inventory_wanted_again: false,
+            follow_up: None,
             is_inventoried: false,
             busy_until: Timestamp(0),
             unable_until: None,
@@ -91,12 +95,16 @@ impl Session {
         }
     }
 
-    /// An inventory was compared.
-    pub(super) fn inventory_taken(&mut self) {
-        self.inventory = if std::mem::take(&mut self.is_inventory_wanted_again) {
-            Chore::NOW
-        } else {
-            Chore::Done
+    /// An inventory was compared. One that has shown shards that nobody here knew of is followed by another, after pauses that double:
+    /// some other device of the archive is storing, and how safe its snapshots are shows only when it has stored everything.
+    pub(super) fn inventory_taken(&mut self, has_found: bool, cx: &Context<'_>) {
+        let rules = &cx.rules.owner;
+        let doubled = |pause: Span| Span(pause.0.saturating_mul(2)).min(rules.follow_up_max);
+        self.follow_up = has_found.then(|| self.follow_up.map_or(rules.follow_up_min, doubled));
+        self.inventory = match self.follow_up {
+            _ if std::mem::take(&mut self.is_inventory_wanted_again) => Chore::NOW,
+            Some(pause) => Chore::later(cx.later(pause)),
+            None => Chore::Done,
         };
     }
 
