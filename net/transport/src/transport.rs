@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Shutdown,
 }
 
-/// A running transport. Clones are handles on the same one; it ends by [`shutdown`](Self::shutdown) or when the last is dropped.
+/// A transport, running unless it is [`nowhere`](Self::nowhere). Clones are handles on the same one; it ends by [`shutdown`](Self::shutdown) or when the last is dropped.
 #[derive(Debug, Clone)]
 pub struct Transport {
     node: NodeId,
@@ -97,6 +97,28 @@ impl Transport {
             },
             receiver,
         ))
+    }
+
+    /// A transport that was never started, for a node that needs nobody now: it opens no socket, reaches nobody, finds nothing and
+    /// listens nowhere. Everything that is asked of it ends at once.
+    pub fn nowhere(node: NodeId) -> Self {
+        let stopped = CancellationToken::new();
+        stopped.cancel();
+        Self {
+            node,
+            timings: Timings::default(),
+            // Without the other ends nothing that is put in ever leaves.
+            commands: mpsc::channel(1).0,
+            wishes: Arc::default(),
+            listening: watch::channel(Listening::default()).1,
+            meters: Arc::default(),
+            stopped,
+        }
+    }
+
+    /// Whether it runs: false when it was never started, and after its end.
+    pub fn is_running(&self) -> bool {
+        !self.commands.is_closed()
     }
 
     /// Our own id.

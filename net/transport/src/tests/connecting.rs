@@ -50,6 +50,34 @@ async fn whoever_answers_is_taken_when_no_node_is_named() {
     assert_eq!(one.transport.dial(None, addresses).await, Ok(two.id()));
 }
 
+#[tokio::test]
+async fn nowhere_everything_ends_at_once() {
+    let (two, own) = (Node::member(19, TCP), NodeId::from_bytes([9; 32]));
+    let nowhere = Transport::nowhere(own);
+    assert!(!nowhere.is_running() && two.transport.is_running());
+    let there = two.transport.listen_addresses().await;
+    let all = async {
+        assert_eq!(nowhere.node(), own);
+        assert!(nowhere.listen_addresses().await.is_empty());
+        assert_eq!(
+            nowhere.dial(Some(two.id()), there.clone()).await,
+            Err(DialError::Stopped)
+        );
+        assert!(matches!(
+            nowhere.open_bulk(two.id()).await,
+            Err(OpenError::Stopped)
+        ));
+        nowhere.add_address(two.id(), &there[0]);
+        nowhere.provide([1; 32]).await;
+        assert!(nowhere.providers([1; 32]).await.is_empty());
+        assert!(nowhere.find_node(two.id()).await.is_empty());
+        nowhere.disconnect(two.id());
+        nowhere.reconsider(two.id());
+        nowhere.clone().shutdown().await;
+    };
+    timeout(Duration::from_secs(2), all).await.expect("at once");
+}
+
 /// An address that nobody listens on any more.
 fn dead_address() -> String {
     let port = std::net::TcpListener::bind("127.0.0.1:0")
