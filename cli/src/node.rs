@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nuthatch_daemon::api::{Exit, Failure, Perform, Secret};
+use nuthatch_daemon::api::{Exit, Failure, Perform, Reach, Secret};
 use nuthatch_daemon::local_client::LocalClient;
 use nuthatch_daemon::setup::{self, Locked};
 use nuthatch_daemon::{Node, NodeOptions};
@@ -16,15 +16,6 @@ const TRIES_MAX: u32 = 25;
 
 /// Between two looks.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
-
-/// How the node of a command's own is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// It calls others and listens nowhere.
-    Calling,
-    /// It listens too, and so learns its addresses.
-    Listening,
-}
 
 /// Who performs.
 pub(crate) enum Performer {
@@ -47,7 +38,7 @@ impl Performer {
             }
             let options = NodeOptions {
                 listen: Vec::new(),
-                brief: reach == Reach::Calling,
+                reach,
             };
             match Node::start(session.home(), options).await {
                 Ok(node) => return Ok(Self::Own(node)),

@@ -6,7 +6,7 @@ use nuthatch_daemon::api::{
     Answer, CancellationToken, Exit, Failure, Input, Message, Outlet, Perform, Request,
 };
 
-use crate::node::{Performer, Reach};
+use crate::node::Performer;
 use crate::render::View;
 use crate::session::Session;
 
@@ -42,12 +42,11 @@ pub(crate) fn unexpected_answer() -> Failure {
 /// Performs a request with the home's node, or one of the command's own.
 pub(crate) async fn request(
     session: &Session,
-    reach: Reach,
     request: Request,
     input: Option<Input>,
     view: &mut dyn View,
 ) -> Result<Outcome, Failure> {
-    let performer = Performer::find(session, reach).await?;
+    let performer = Performer::find(session, request.reach()).await?;
     let outcome = perform(
         performer.as_perform(),
         request,

@@ -9,6 +9,7 @@
 )]
 
 mod accidents;
+mod alone;
 mod attacker;
 mod circle;
 #[expect(dead_code, reason = "the lab's comparison: not all of it is needed here")]

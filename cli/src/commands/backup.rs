@@ -11,7 +11,6 @@ use tokio_util::io::StreamReader;
 
 use crate::args::BackupArgs;
 use crate::args::values;
-use crate::node::Reach;
 use crate::render;
 use crate::run;
 use crate::session::Session;
@@ -47,14 +46,7 @@ pub(super) async fn run(session: &Session, args: BackupArgs) -> Result<Exit, Fai
     };
     let input = args.stdin.then(|| standard_input(session.cancel.clone()));
     let mut view = super::work_view(session);
-    let outcome = run::request(
-        session,
-        Reach::Calling,
-        Request::Backup(request),
-        input,
-        view.as_mut(),
-    )
-    .await?;
+    let outcome = run::request(session, Request::Backup(request), input, view.as_mut()).await?;
     super::conclude(session, outcome, |answer| match answer {
         Answer::Backup(summary) => Some(render::backup_lines(summary)),
         _ => None,

@@ -7,15 +7,15 @@ use nuthatch_format::ByteCount;
 
 use super::new_home;
 use crate::args::{InviteArgs, JoinArgs, PeersArgs};
-use crate::node::{self, Reach};
+use crate::node;
 use crate::render::{self, Collected, words};
 use crate::run;
 use crate::session::Session;
 use crate::terminal;
 
 /// Asks and gets an answer that is one document.
-async fn ask(session: &Session, reach: Reach, request: Request) -> Result<Answer, Failure> {
-    run::request(session, reach, request, None, &mut Collected::default())
+async fn ask(session: &Session, request: Request) -> Result<Answer, Failure> {
+    run::request(session, request, None, &mut Collected::default())
         .await?
         .into_answer()
 }
@@ -26,7 +26,7 @@ pub(super) async fn invite(session: &Session, args: &InviteArgs) -> Result<Exit,
         expires_ms,
         uses: args.uses,
     });
-    let Answer::Invite(answer) = ask(session, Reach::Listening, request).await? else {
+    let Answer::Invite(answer) = ask(session, request).await? else {
         return Err(run::unexpected_answer());
     };
     if session.json {
@@ -66,7 +66,7 @@ pub(super) async fn join(session: &Session, args: JoinArgs) -> Result<Exit, Fail
     let request = Request::Join(Join {
         invitation: Secret::new(args.invitation.trim().to_owned()),
     });
-    let result = ask(session, Reach::Calling, request).await;
+    let result = ask(session, request).await;
     if result.is_err()
         && let Some(new) = new
     {
@@ -129,7 +129,7 @@ fn say_joined(session: &Session, answer: &JoinAnswer, quota: Option<ByteCount>) 
 
 pub(super) async fn peers(session: &Session, args: &PeersArgs) -> Result<Exit, Failure> {
     let request = Request::Peers(Peers { all: args.all });
-    let Answer::Peers(answer) = ask(session, Reach::Calling, request).await? else {
+    let Answer::Peers(answer) = ask(session, request).await? else {
         return Err(run::unexpected_answer());
     };
     if session.json {
@@ -143,7 +143,7 @@ pub(super) async fn peers(session: &Session, args: &PeersArgs) -> Result<Exit, F
 }
 
 pub(super) async fn status(session: &Session) -> Result<Exit, Failure> {
-    let Answer::Status(answer) = ask(session, Reach::Calling, Request::Status {}).await? else {
+    let Answer::Status(answer) = ask(session, Request::Status {}).await? else {
         return Err(run::unexpected_answer());
     };
     if session.json {

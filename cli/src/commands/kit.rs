@@ -3,21 +3,13 @@
 use nuthatch_daemon::api::{Answer, Exit, Failure, Request};
 
 use crate::args::KitArgs;
-use crate::node::Reach;
 use crate::render::{self, Collected};
 use crate::run;
 use crate::session::Session;
 use crate::terminal;
 
 pub(super) async fn run(session: &Session, args: &KitArgs) -> Result<Exit, Failure> {
-    let outcome = run::request(
-        session,
-        Reach::Calling,
-        Request::Kit {},
-        None,
-        &mut Collected::default(),
-    )
-    .await?;
+    let outcome = run::request(session, Request::Kit {}, None, &mut Collected::default()).await?;
     let Answer::Kit(kit) = outcome.into_answer()? else {
         return Err(run::unexpected_answer());
     };

@@ -5,7 +5,7 @@ use nuthatch_daemon::api::{
 };
 
 use crate::args::{LsArgs, RestoreArgs, SnapshotsArgs, VerifyArgs};
-use crate::node::{self, Reach};
+use crate::node;
 use crate::render::{self, Collected, HumanView, JsonLines, RowForm, View};
 use crate::run;
 use crate::session::Session;
@@ -26,15 +26,9 @@ pub(super) async fn snapshots(session: &Session, args: SnapshotsArgs) -> Result<
         reader_key,
     };
     let mut view = Collected::default();
-    run::request(
-        session,
-        Reach::Calling,
-        Request::Snapshots(request),
-        None,
-        &mut view,
-    )
-    .await?
-    .into_answer()?;
+    run::request(session, Request::Snapshots(request), None, &mut view)
+        .await?
+        .into_answer()?;
     let rows: Vec<_> = view
         .rows
         .into_iter()
@@ -69,7 +63,7 @@ pub(super) async fn ls(session: &Session, args: LsArgs) -> Result<Exit, Failure>
         recursive: args.recursive,
         reader_key,
     });
-    let outcome = run::request(session, Reach::Calling, request, None, view.as_mut()).await?;
+    let outcome = run::request(session, request, None, view.as_mut()).await?;
     super::conclude(session, outcome, |answer| {
         matches!(answer, Answer::Rows(_)).then(Vec::new)
     })
@@ -88,14 +82,7 @@ pub(super) async fn restore(session: &Session, args: RestoreArgs) -> Result<Exit
         reader_key,
     };
     let mut view = super::work_view(session);
-    let outcome = run::request(
-        session,
-        Reach::Calling,
-        Request::Restore(request),
-        None,
-        view.as_mut(),
-    )
-    .await?;
+    let outcome = run::request(session, Request::Restore(request), None, view.as_mut()).await?;
     super::conclude(session, outcome, |answer| match answer {
         Answer::Restore(summary) => Some(render::restore_lines(summary)),
         _ => None,
@@ -118,7 +105,7 @@ pub(super) async fn verify(session: &Session, args: VerifyArgs) -> Result<Exit, 
         reader_key,
     });
     let mut view = super::work_view(session);
-    let outcome = run::request(session, Reach::Calling, request, None, view.as_mut()).await?;
+    let outcome = run::request(session, request, None, view.as_mut()).await?;
     super::conclude(session, outcome, |answer| match answer {
         Answer::Verify(summary) => Some(render::verify_lines(summary)),
         _ => None,

@@ -7,7 +7,6 @@ use nuthatch_daemon::setup::{self, NewNode};
 
 use super::new_home;
 use crate::args::RecoverArgs;
-use crate::node::Reach;
 use crate::render::{self, HumanView, RowForm, View, words};
 use crate::run;
 use crate::secrets;
@@ -69,7 +68,7 @@ pub(super) async fn run(session: &Session, args: RecoverArgs) -> Result<Exit, Fa
         inner: (!session.json).then(|| HumanView::new(RowForm::Short)),
         snapshots: Vec::new(),
     };
-    let result = match run::request(session, Reach::Calling, request, None, &mut view).await {
+    let result = match run::request(session, request, None, &mut view).await {
         Ok(outcome) => outcome.into_answer(),
         Err(failure) => Err(failure),
     };

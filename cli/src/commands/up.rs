@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nuthatch_daemon::api::{Exit, Failure, Message, Ready, Request};
+use nuthatch_daemon::api::{Exit, Failure, Message, Reach, Ready, Request};
 use nuthatch_daemon::local_server::LocalServer;
 use nuthatch_daemon::{Node, NodeOptions};
 
@@ -21,7 +21,7 @@ pub(super) async fn run(session: &Session, args: UpArgs) -> Result<Exit, Failure
         session.home(),
         NodeOptions {
             listen: args.listen,
-            brief: false,
+            reach: Reach::Listening,
         },
     )
     .await?;

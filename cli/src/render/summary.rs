@@ -124,6 +124,12 @@ pub(crate) fn status_lines(status: &StatusAnswer) -> Vec<String> {
         toned(Tone::Strong, &escaped(&status.name)),
         status.peer_id
     )];
+    if !status.running {
+        lines.push(format!(
+            "running      no; as of the last contact: {}",
+            time(&status.last_contact)
+        ));
+    }
     if let Some(archive) = &status.archive_id {
         lines.push(format!("archive      {archive}"));
         lines.push(format!("last backup  {}", time(&status.last_backup)));
@@ -131,10 +137,12 @@ pub(crate) fn status_lines(status: &StatusAnswer) -> Vec<String> {
             let safe = words::protection(protection, status.survives_losses, status.hosts);
             lines.push(format!("safety       {}", toned(tone_of(protection), &safe)));
         }
+        let online = status
+            .hosts_online
+            .map_or_else(String::new, |online| format!(" ({online} online)"));
         lines.push(format!(
-            "copies       {} ({} online)",
-            plural(u64::from(status.hosts), "host"),
-            status.hosts_online
+            "copies       {}{online}",
+            plural(u64::from(status.hosts), "host")
         ));
         lines.push(format!("last proof   {}", time(&status.last_proof)));
         lines.push(format!("to be sent   {}", size(status.staged_bytes)));

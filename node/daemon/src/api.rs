@@ -22,7 +22,7 @@ pub use message::{
     RecoverAnswer, RestoreSummary, RowsSummary, ShownPath, SnapshotRow, StatusAnswer, VerifySummary, rfc3339,
 };
 pub use request::{
-    Backup, InitArchive, Invite, Join, Ls, Overwrite, Peers, RawPath, Recover, Request, Restore,
+    Backup, InitArchive, Invite, Join, Ls, Overwrite, Peers, RawPath, Reach, Recover, Request, Restore,
     SnapshotPart, Snapshots, Verify, VerifyDepth, WaitGoal,
 };
 pub use secret::Secret;

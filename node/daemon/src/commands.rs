@@ -21,7 +21,7 @@ mod hosts;
 
 use std::sync::Arc;
 
-use crate::api::{Exit, Failure};
+use crate::api::{Exit, Failure, Message, Notice, Outlet, rfc3339};
 use crate::node::{Node, Owned};
 
 /// The archive of this node, or what a person is told where there is none.
@@ -36,6 +36,30 @@ pub(crate) fn owned(node: &Node) -> Result<Arc<Owned>, Failure> {
             "begin one with 'nuthatch init', or bring one back with 'nuthatch recover' and its 24 words",
         )
     })
+}
+
+/// Says as of when an answer is that was given without asking anybody, because no node runs. In a circle of one there is nobody to ask.
+pub(crate) async fn say_as_of(node: &Node, out: &Outlet) {
+    if node.meets_others() || node.has_no_others() {
+        return;
+    }
+    let message = match node.last_contact() {
+        Some(at) => format!(
+            "no node runs here: this is how things stood at the last contact, {}",
+            rfc3339(at)
+        ),
+        None => "no node runs here, and no other member was ever in contact with it".to_owned(),
+    };
+    out.send(Message::Warning(Notice {
+        code: Exit::Done.code(),
+        kind: "no_node".to_owned(),
+        message,
+        hint: Some("run 'nuthatch up', and leave it running".to_owned()),
+        peer_id: None,
+        path: None,
+        path_b64: None,
+    }))
+    .await;
 }
 
 /// Does what reads or writes the disk on a thread that may wait for it.

@@ -15,7 +15,7 @@ use nuthatch_disk::staging::Staging;
 use nuthatch_disk::vault::Vault;
 use nuthatch_format::keys::{DeviceKeys, WriterKeys};
 use nuthatch_format::statement::SignedStatement;
-use nuthatch_format::{ArchiveId, LineId, NodeId};
+use nuthatch_format::{ArchiveId, LineId, NodeId, Timestamp};
 use nuthatch_transport::Transport;
 use nuthatch_wire::challenge::Challenges;
 use parking_lot::{Mutex, RwLock};
@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::archives::Statements;
 use crate::circle::Circle;
+use crate::clock;
 use crate::config::Config;
 use crate::driver::DriverInputs;
 use crate::events::Events;
@@ -95,6 +96,24 @@ impl Node {
     /// The archive of this node, when it has one.
     pub(crate) fn owned(&self) -> Option<Arc<Owned>> {
         self.owned.read().clone()
+    }
+
+    /// Whether there is nobody else in the circle.
+    pub(crate) fn has_no_others(&self) -> bool {
+        let own = self.identity.node;
+        self.circle.members().iter().all(|member| *member == own)
+    }
+
+    /// When another member was last connected, as far as is known; now, while one is.
+    pub(crate) fn last_contact(&self) -> Option<Timestamp> {
+        if !self.pulse.online().is_empty() {
+            return Some(clock::now());
+        }
+        let members = self.circle.members();
+        members
+            .iter()
+            .filter_map(|member| self.pulse.last_seen(member))
+            .max()
     }
 
     /// The settings.

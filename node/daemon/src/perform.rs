@@ -55,7 +55,7 @@ async fn answer(
         Request::Status {} => commands::status::run(&node)
             .await
             .map(|answer| Some(Answer::Status(answer))),
-        Request::Peers(peers) => commands::peers::run(&node, &peers)
+        Request::Peers(peers) => commands::peers::run(&node, &peers, out)
             .await
             .map(|answer| Some(Answer::Peers(answer))),
         Request::Invite(invite) => commands::invite::run(&node, &invite)
@@ -67,7 +67,7 @@ async fn answer(
         Request::InitArchive(init) => commands::init::run(&node, &init)
             .await
             .map(|answer| Some(Answer::Init(answer))),
-        Request::Kit {} => commands::kit::run(&node)
+        Request::Kit {} => commands::kit::run(&node, out)
             .await
             .map(|answer| Some(Answer::Kit(answer))),
         Request::Snapshots(wanted) => commands::snapshots::run(&node, &wanted, out)

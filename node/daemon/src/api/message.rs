@@ -413,7 +413,7 @@ pub struct PeerRow {
     pub peer_id: String,
     /// What it calls itself; not yet escaped.
     pub name: String,
-    /// `online`, `away` or `gone`.
+    /// `online`, `away` or `gone`; `unknown` where no node runs, and nobody was asked. With `--all` also `waiting` and `removed`.
     pub state: String,
     /// Where it was last reached.
     pub addresses: Vec<String>,
@@ -436,6 +436,10 @@ pub struct StatusAnswer {
     pub peer_id: String,
     /// What it calls itself.
     pub name: String,
+    /// Whether the node runs. Where it does not, all of this is as it was at the last contact.
+    pub running: bool,
+    /// When another member was last connected; now, while one is. `null` where none ever was.
+    pub last_contact: Option<String>,
     /// The archive; `null` at a node that only hosts.
     pub archive_id: Option<String>,
     /// Time of the last backup that is complete.
@@ -446,8 +450,8 @@ pub struct StatusAnswer {
     pub survives_losses: u32,
     /// How many hosts keep something of the archive.
     pub hosts: u32,
-    /// How many of them are online.
-    pub hosts_online: u32,
+    /// How many of them are online; `null` where no node runs, and nobody was asked.
+    pub hosts_online: Option<u32>,
     /// Bytes that wait here to be sent.
     pub staged_bytes: u64,
     /// Bytes that this node keeps for others.

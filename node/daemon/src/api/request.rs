@@ -40,6 +40,37 @@ pub enum Request {
     Events {},
 }
 
+/// How far the node that performs a request must reach, when it runs for that request alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Reach {
+    /// Nowhere: what is asked stands in the home. No network is started.
+    Home,
+    /// To the members of its circle, without listening. Where there are none, no network is started.
+    Members,
+    /// To anybody whose address is given or who is found, without listening.
+    Anybody,
+    /// It listens too, and so learns its addresses and is found.
+    #[default]
+    Listening,
+}
+
+impl Request {
+    /// How far its node must reach.
+    ///
+    /// What is known of members and hosts is kept in the home, as it was at the last contact, and the list of snapshots is in the
+    /// catalogue: asking for these reaches nobody. Directories of a snapshot are in packs, which hosts keep.
+    pub const fn reach(&self) -> Reach {
+        match self {
+            Self::Status {} | Self::Peers(_) | Self::Kit {} | Self::Snapshots(_) | Self::InitArchive(_) => {
+                Reach::Home
+            }
+            Self::Backup(_) | Self::Ls(_) | Self::Restore(_) | Self::Verify(_) => Reach::Members,
+            Self::Join(_) | Self::Recover(_) => Reach::Anybody,
+            Self::Invite(_) | Self::Events {} => Reach::Listening,
+        }
+    }
+}
+
 /// The circle's members to show.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Peers {

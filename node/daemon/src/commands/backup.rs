@@ -225,7 +225,7 @@ async fn wait_for_hosts(
             Goal::Safety(WaitGoal::Protected) => safe.protection >= Protection::Protected,
             Goal::Sent => safe.protection >= Protection::Protected || sent(node, state, waited),
         };
-        let is_hopeless = matches!(goal, Goal::Safety(_)) && has_no_others(node);
+        let is_hopeless = matches!(goal, Goal::Safety(_)) && node.has_no_others();
         // Without a goal only the arrival of hosts is waited for this long; while something is being sent, as long as it takes.
         let is_over = waited >= deadline && (matches!(goal, Goal::Safety(_)) || !is_sending(node));
         if is_done || is_hopeless || is_over {
@@ -250,12 +250,6 @@ async fn wait_for_hosts(
             _ = work.changed() => {}
         }
     }
-}
-
-/// Whether there is nobody else in the circle, so that waiting is of no use.
-fn has_no_others(node: &Node) -> bool {
-    let own = node.identity.node;
-    node.circle.members().iter().all(|member| *member == own)
 }
 
 fn is_sending(node: &Node) -> bool {
@@ -292,7 +286,7 @@ fn missed(node: &Node, wait: Option<WaitGoal>, safe: &SnapshotProtection) -> Opt
         return None;
     }
     let message = format!("the backup is complete, and not {word} yet");
-    if has_no_others(node) {
+    if node.has_no_others() {
         return Some(
             Failure::new(Exit::NotEnoughHosts, "not_enough_hosts", message)
                 .with_hint("nobody keeps anything for this archive yet: 'nuthatch invite' makes a line for a friend; what is staged is sent by itself when one joins"),

@@ -8,8 +8,8 @@ use nuthatch_disk::atomic::{self, Access};
 use nuthatch_format::{NodeId, Timestamp};
 
 use super::invite::texts;
-use super::{blocking, catalogue_failure, hosts};
-use crate::api::{Failure, KitAnswer, KitHost, rfc3339};
+use super::{blocking, catalogue_failure, hosts, say_as_of};
+use crate::api::{Failure, KitAnswer, KitHost, Outlet, rfc3339};
 use crate::clock;
 use crate::node::{Node, Owned};
 use crate::setup::disk_failure;
@@ -27,8 +27,9 @@ const NOTE_FILE: &str = "kit.hosts";
 const NOTE_LEN_MAX: u64 = (HOSTS_MAX * (2 * NodeId::LEN + 1)) as u64;
 
 /// Gathers the kit and notes which hosts it names.
-pub(crate) async fn run(node: &Arc<Node>) -> Result<KitAnswer, Failure> {
+pub(crate) async fn run(node: &Arc<Node>, out: &Outlet) -> Result<KitAnswer, Failure> {
     let owned = super::owned(node)?;
+    say_as_of(node, out).await;
     let node = Arc::clone(node);
     blocking(move || {
         let named = best_hosts(&node, &owned)?;

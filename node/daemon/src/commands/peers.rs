@@ -7,13 +7,14 @@ use nuthatch_engine::boundary::PathClass;
 use nuthatch_format::{ByteCount, NodeId, Timestamp};
 use nuthatch_wire::message::RosterItem;
 
-use super::{blocking, catalogue_failure, hosts};
-use crate::api::{Failure, PeerRow, Peers, PeersAnswer, rfc3339};
+use super::{blocking, catalogue_failure, hosts, say_as_of};
+use crate::api::{Failure, Outlet, PeerRow, Peers, PeersAnswer, rfc3339};
 use crate::clock;
 use crate::node::Node;
 
 /// Shows the circle without this node; with `all`, also those who wait or were removed.
-pub(crate) async fn run(node: &Arc<Node>, wanted: &Peers) -> Result<PeersAnswer, Failure> {
+pub(crate) async fn run(node: &Arc<Node>, wanted: &Peers, out: &Outlet) -> Result<PeersAnswer, Failure> {
+    say_as_of(node, out).await;
     let (node, all) = (Arc::clone(node), wanted.all);
     blocking(move || gather(&node, all)).await
 }
@@ -47,7 +48,14 @@ fn gather(node: &Node, all: bool) -> Result<PeersAnswer, Failure> {
         peers.push(PeerRow {
             peer_id: nuthatch_transport::peer_id_text(*peer),
             name: node.circle.name_of(peer),
-            state: state(class.is_some(), waiting.contains(peer), removed.contains(peer)).to_owned(),
+            state: match (removed.contains(peer), waiting.contains(peer), class) {
+                (true, ..) => "removed",
+                (_, true, _) => "waiting",
+                (.., Some(_)) => "online",
+                (.., None) if node.meets_others() => "away",
+                (.., None) => "unknown",
+            }
+            .to_owned(),
             addresses: node.circle.addresses_of(peer),
             path: class.map(|class| path_word(class).to_owned()),
             hosted_for_me: held.get(peer).map_or(0, |bytes| bytes.0),
@@ -73,15 +81,6 @@ fn others(node: &Node, members: &BTreeSet<NodeId>) -> (BTreeSet<NodeId>, BTreeSe
         (waiting, removed)
     });
     found.unwrap_or_default()
-}
-
-fn state(is_online: bool, is_waiting: bool, is_removed: bool) -> &'static str {
-    match (is_removed, is_waiting, is_online) {
-        (true, ..) => "removed",
-        (_, true, _) => "waiting",
-        (.., true) => "online",
-        (.., false) => "away",
-    }
 }
 
 fn last_seen(node: &Node, peer: &NodeId, is_online: bool) -> Option<Timestamp> {

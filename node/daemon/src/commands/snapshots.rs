@@ -17,6 +17,7 @@ use crate::{protection, setup, sync};
 pub(crate) async fn run(node: &Arc<Node>, wanted: &Snapshots, out: &Outlet) -> Result<RowsSummary, Failure> {
     let owned = super::owned(node)?;
     let keys = reader(wanted, &owned)?.map(Arc::new);
+    super::say_as_of(node, out).await;
     // Other devices of the archive may have written; where hosts are online, that is seen at once.
     sync::refresh(node, &owned).await;
     let list = Arc::clone(&owned);

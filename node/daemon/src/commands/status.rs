@@ -48,15 +48,18 @@ fn gather(node: &Node) -> Result<StatusAnswer, Failure> {
         .fold(ByteCount::ZERO, |sum, bytes| sum.saturating_add(*bytes));
     let facts = facts(node, &own, hosted)?;
     let safety = own.newest.as_ref().map(|(_, safety)| safety);
+    let hosts_online = own.hosts.iter().filter(|host| online.contains_key(host)).count();
     Ok(StatusAnswer {
         peer_id: nuthatch_transport::peer_id_text(node.identity.node),
         name: node.identity.name.clone(),
+        running: node.meets_others(),
+        last_contact: node.last_contact().map(rfc3339),
         archive_id: owned.as_ref().map(|owned| owned.archive.to_string()),
         last_backup: own.newest.as_ref().map(|(snapshot, _)| rfc3339(snapshot.time)),
         protection: safety.map(|safety| safety.protection),
         survives_losses: safety.map_or(0, |safety| safety.survives),
         hosts: own.hosts.len() as u32,
-        hosts_online: own.hosts.iter().filter(|host| online.contains_key(host)).count() as u32,
+        hosts_online: node.meets_others().then_some(hosts_online as u32),
         staged_bytes: own.staged.0,
         hosted_bytes: hosted.0,
         quota_bytes: vault.quota.0,
@@ -132,6 +135,7 @@ fn facts(node: &Node, own: &OwnFacts, hosted: ByteCount) -> Result<Facts, Failur
     let is_member = |roster: &Roster| roster.is_member(&me);
     Ok(Facts {
         now,
+        is_running: node.meets_others(),
         has_archive: own.kit.is_some(),
         is_circle_member: node.circle.read(is_member),
         other_members: node

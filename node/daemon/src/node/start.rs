@@ -15,12 +15,14 @@ use nuthatch_engine::Engine;
 use nuthatch_engine::boundary::Input;
 use nuthatch_engine::record::Record;
 use nuthatch_engine::rules::Rules;
+use nuthatch_transport::{Event, Transport};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Node;
-use crate::api::{Exit, Failure, Ready};
+use crate::api::{Exit, Failure, Reach, Ready};
 use crate::archives::Statements;
 use crate::circle::Circle;
 use crate::config::Config;
@@ -40,8 +42,8 @@ use crate::setup;
 pub struct NodeOptions {
     /// Where to listen instead of what the settings say.
     pub listen: Vec<String>,
-    /// Listen nowhere: for a command that runs a node for its own length.
-    pub brief: bool,
+    /// How far it must reach: less than everything for a command that runs a node for its own length.
+    pub reach: Reach,
 }
 
 impl Node {
@@ -51,7 +53,10 @@ impl Node {
         let opened = tokio::task::spawn_blocking(move || Stores::open(&path))
             .await
             .map_err(|error| Failure::new(Exit::Failed, "start", error.to_string()))??;
-        let (transport, events) = network::start(&opened, &options)?;
+        let (transport, events) = match network::start(&opened, &options)? {
+            Some((transport, events)) => (transport, Some(events)),
+            None => (Transport::nowhere(opened.identity.node), None),
+        };
         let (engine_inputs, inputs) = DriverInputs::new();
         let mut engine = Engine::new(
             opened.identity.node,
@@ -83,29 +88,37 @@ impl Node {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });
+        let Some(events) = events else {
+            // Nobody is reached, so there is nothing to decide: what is asked stands in the home.
+            drop(inputs);
+            node.open_archive().await?;
+            return Ok(node);
+        };
         let performer = Arc::new(NodePerformer(Arc::downgrade(&node)));
-        node.tasks.spawn(driver::run(
-            engine,
-            inputs,
-            opened.records,
-            performer,
-            node.stop.clone(),
-        ));
+        let loop_around = driver::run(engine, inputs, opened.records, performer, node.stop.clone());
+        node.tasks.spawn(loop_around);
         node.vault_changed();
         node.open_archive().await?;
-        node.members_changed();
-        node.tasks
-            .spawn(network::listen(Arc::downgrade(&node), events, node.stop.clone()));
-        node.publish_addresses().await;
-        for archive in node.known_archives() {
-            node.announce(&archive);
-        }
-        node.tasks.spawn(periods::keep(
-            Arc::downgrade(&node),
-            node.config().periods,
-            node.stop.clone(),
-        ));
+        node.meet(events).await;
         Ok(node)
+    }
+
+    /// Begins to talk to others.
+    async fn meet(self: &Arc<Self>, events: mpsc::Receiver<Event>) {
+        self.members_changed();
+        let listening = network::listen(Arc::downgrade(self), events, self.stop.clone());
+        self.tasks.spawn(listening);
+        self.publish_addresses().await;
+        for archive in self.known_archives() {
+            self.announce(&archive);
+        }
+        let keeping = periods::keep(Arc::downgrade(self), self.config().periods, self.stop.clone());
+        self.tasks.spawn(keeping);
+    }
+
+    /// Whether this node talks to others at all: not when it only answers from its home.
+    pub(crate) fn meets_others(&self) -> bool {
+        self.transport.is_running()
     }
 
     /// Opens the archive whose keys are in the home, if there is one that is not open yet, and tells the engine.
@@ -214,3 +227,6 @@ fn remember(pulse: &Pulse, records: &[Record]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

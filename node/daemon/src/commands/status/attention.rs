@@ -22,6 +22,8 @@ const FAULTS_NAMED_MAX: usize = 10;
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
     pub(super) now: Timestamp,
+    /// Whether the node runs; where it does not, everything is as of the last contact.
+    pub(super) is_running: bool,
     pub(super) has_archive: bool,
     /// Whether the roster names this node; `None` without a circle.
     pub(super) is_circle_member: Option<bool>,
@@ -85,6 +87,7 @@ pub(super) fn attention(facts: &Facts) -> Vec<Attention> {
     circle(facts, &mut list);
     backup(facts, &mut list);
     hosts(facts, &mut list);
+    rest(facts, &mut list);
     list
 }
 
@@ -264,6 +267,15 @@ fn hosts(facts: &Facts, list: &mut Vec<Attention>) {
             list.push(item("kit_stale", message, "nuthatch kit --out FILE"));
         }
         Some(KitState::Good) | None => {}
+    }
+}
+
+/// A node that does not run sends nothing, and gives nobody what he keeps here.
+fn rest(facts: &Facts, list: &mut Vec<Attention>) {
+    if !facts.is_running && facts.other_members > 0 {
+        let message = "no node runs here: all of this is as it was at the last contact, nothing is sent, and others can't reach \
+                       what they keep here";
+        list.push(item("no_node", message, "nuthatch up"));
     }
 }
 

@@ -8,20 +8,30 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{NodeOptions, Stores};
-use crate::api::{Exit, Failure};
+use crate::api::{Exit, Failure, Reach};
 use crate::node::Node;
 use crate::serve;
 
-/// Starts the network of a node whose stores are open.
+/// Starts the network of a node whose stores are open; `None` where nobody is to be reached.
 pub(super) fn start(
     opened: &Stores,
     options: &NodeOptions,
-) -> Result<(Transport, mpsc::Receiver<Event>), Failure> {
+) -> Result<Option<(Transport, mpsc::Receiver<Event>)>, Failure> {
+    let own = opened.identity.node;
+    let has_others = || opened.circle.members().iter().any(|member| *member != own);
+    let is_wanted = match options.reach {
+        Reach::Home => false,
+        Reach::Members => has_others(),
+        Reach::Anybody | Reach::Listening => true,
+    };
+    if !is_wanted {
+        return Ok(None);
+    }
     let mut config =
         nuthatch_transport::Config::new(*opened.identity.key.seed(), listen_at(opened, options)?);
     config.mdns = opened.config.mdns;
     let gate = Arc::clone(opened.circle.gate()) as Arc<dyn nuthatch_transport::Gate>;
-    Transport::start(config, gate).map_err(|error| {
+    Transport::start(config, gate).map(Some).map_err(|error| {
         Failure::from_error(Exit::Failed, "network", &error)
             .with_hint("choose other addresses with --listen, or set 'port' in config.toml")
     })
@@ -29,7 +39,7 @@ pub(super) fn start(
 
 /// What the command says, else the settings, else every interface at the node's port, which the first start chooses and keeps.
 fn listen_at(opened: &Stores, options: &NodeOptions) -> Result<Vec<String>, Failure> {
-    if options.brief {
+    if options.reach < Reach::Listening {
         return Ok(Vec::new());
     }
     if !options.listen.is_empty() {

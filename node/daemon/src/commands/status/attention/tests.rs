@@ -7,6 +7,7 @@ const NOW: Timestamp = Timestamp(1_800_000_000_000);
 fn well() -> Facts {
     Facts {
         now: NOW,
+        is_running: true,
         has_archive: true,
         is_circle_member: Some(true),
         other_members: 3,
@@ -53,6 +54,20 @@ fn where_all_is_well_nobody_is_bothered() {
         ..well()
     };
     assert!(kinds(&host_only).is_empty());
+}
+
+#[test]
+fn a_node_that_does_not_run_is_named_where_others_count_on_it() {
+    let still = Facts {
+        is_running: false,
+        ..well()
+    };
+    assert_eq!(kinds(&still), ["no_node"]);
+    let alone = Facts {
+        other_members: 0,
+        ..still
+    };
+    assert!(kinds(&alone).is_empty());
 }
 
 #[test]
