@@ -25,6 +25,7 @@ use nuthatch_format::pack::PackKind;
 use nuthatch_format::padding::Fill;
 use nuthatch_format::seal::{PackPlan, SealedPack};
 use nuthatch_format::section::{Compressor, LEVEL_DEFAULT, SectionBuilder, encoder_version};
+use nuthatch_format::slice::{self, GROUP_LEN, Outboard};
 use nuthatch_format::slot::{KeySlot, SlotParams};
 use nuthatch_format::snapshot::{
     Counts, Origin, PackChange, PackSet, SealedSnapshot, Snapshot, SnapshotLine, Warning, WarningKind,
@@ -410,6 +411,20 @@ fn labels_still_verify() {
     let then = SignedLabel::parse(&check("label.cbor", now.bytes())).unwrap();
     assert!(then.verify().is_ok());
     assert_eq!(then, now);
+}
+
+#[test]
+fn slices_still_prove_their_range() {
+    // Any bytes can be a shard; these are four groups.
+    let shard = golden("pack.bin", &pack(&keys().writer).bytes);
+    let (len, range) = (shard.len() as u64, GROUP_LEN..3 * GROUP_LEN);
+    let now = Outboard::of(&shard);
+    let kept = check("outboard.bin", now.as_bytes());
+    let then = Outboard::from_parts(&now.root(), len, kept).unwrap();
+    let slice = slice::make(shard.as_slice(), &then, range.clone()).unwrap();
+    let slice = check("slice.bin", &slice);
+    let bytes = slice::verify(&now.root(), len, range.clone(), &slice).unwrap();
+    assert_eq!(bytes, shard[range.start as usize..range.end as usize]);
 }
 
 /// One entry of every kind, from files of their own.
