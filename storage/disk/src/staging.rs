@@ -206,7 +206,9 @@ impl Staging {
         let bytes = match atomic::read_file(&self.pack_path(id), PACK_LEN_MAX) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Err(ReadPackError::NotFound { pack: *id }),
-            Err(FileError::TooLong { .. }) => return Err(ReadPackError::Damaged { pack: *id }),
+            Err(error) if atomic::is_of_one_file(&error) => {
+                return Err(ReadPackError::Damaged { pack: *id });
+            }
             Err(error) => return Err(error.into()),
         };
         if PackId::from_bytes(*blake3::hash(&bytes).as_bytes()) != *id {

@@ -87,7 +87,7 @@ pub enum ReadShardError {
 pub enum Soundness {
     /// Its bytes are those that its label names.
     Sound,
-    /// They are not, or its label is gone: it is of no use.
+    /// They are not, or can't be read, or its label is gone: it is of no use.
     Damaged,
     /// There is no such shard.
     Missing,
@@ -253,7 +253,10 @@ impl Vault {
         };
         let path = self.inner.layout.shard(place);
         let mut hasher = blake3::Hasher::new();
-        hash_into(&mut hasher, &mut file, u64::MAX).at("read", &path)?;
+        match hash_into(&mut hasher, &mut file, u64::MAX).at("read", &path) {
+            Err(error) if atomic::is_of_one_file(&error) => return Ok(Soundness::Damaged),
+            other => other?,
+        };
         Ok(
             if ShardId::from_bytes(*hasher.finalize().as_bytes()) == expected {
                 Soundness::Sound
@@ -299,7 +302,8 @@ fn read_label(layout: &Layout, archive: &ArchiveId, id: &LabelId) -> Result<Opti
     let path = layout.label(archive, id);
     let bytes = match atomic::read_file(&path, SIGNED_LABEL_LEN_MAX as u64) {
         Ok(Some(bytes)) => bytes,
-        Ok(None) | Err(FileError::TooLong { .. }) => return Ok(None),
+        Ok(None) => return Ok(None),
+        Err(error) if atomic::is_of_one_file(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
     let parsed = SignedLabel::parse(&bytes).ok();

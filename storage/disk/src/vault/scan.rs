@@ -83,9 +83,6 @@ fn label_shape(
     archive: &ArchiveId,
     label: &LabelId,
 ) -> Result<Option<(u64, usize)>, FileError> {
-    let label = match read_label(layout, archive, label) {
-        Err(error) if atomic::is_of_one_file(&error) => None,
-        other => other?,
-    };
+    let label = read_label(layout, archive, label)?;
     Ok(label.map(|label| (label.label().shard_len, label.label().shards.len())))
 }

@@ -27,7 +27,7 @@ pub enum SliceShardError {
     /// The range does not lie in the shard, or not on the borders of its groups.
     #[error(transparent)]
     Range(#[from] RangeError),
-    /// The shard's bytes are no longer those that its label names, or its label is gone.
+    /// The shard's bytes are no longer those that its label names, or can't be read, or its label is gone.
     #[error("{place} is damaged")]
     Damaged {
         /// The shard.
@@ -63,7 +63,10 @@ impl Vault {
                 Err(MakeError::Damaged { .. } | MakeError::Read(_)) => {}
             }
         }
-        let outboard = self.make_outboard(place, &file, len)?;
+        let outboard = match self.make_outboard(place, &file, len) {
+            Err(error) if atomic::is_of_one_file(&error) => return Err(damaged()),
+            other => other?,
+        };
         if outboard.root() != root {
             return Err(damaged());
         }
@@ -82,7 +85,7 @@ impl Vault {
     ) -> Result<Option<Outboard>, FileError> {
         match atomic::read_file(&self.inner.layout.tree(place), TREE_LEN_MAX) {
             Ok(bytes) => Ok(bytes.and_then(|bytes| Outboard::from_parts(root, len, bytes).ok())),
-            Err(FileError::TooLong { .. }) => Ok(None),
+            Err(error) if atomic::is_of_one_file(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }

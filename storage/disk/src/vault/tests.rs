@@ -396,6 +396,36 @@ fn damage_is_an_error_or_seen_and_never_a_panic() {
 }
 
 #[test]
+fn what_the_disk_does_not_give_back_is_damage() {
+    let (label, shards) = stripe(1, scheme(), 100_000);
+    let here = place(&label, 0);
+    let files: [(PathOf, Soundness); 3] = [
+        (|layout, place| layout.shard(place), Soundness::Damaged),
+        (
+            |layout, place| layout.label(&place.archive, &place.label),
+            Soundness::Damaged,
+        ),
+        (|layout, place| layout.tree(place), Soundness::Sound),
+    ];
+    for (path_of, expected) in files {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::open(dir.path()).unwrap();
+        put(&vault, &label, 0, &shards[0]);
+        vault.read_slice(&here, 0..100_000).unwrap();
+        // A directory in a file's place can be opened and not read, as a file on a bad sector.
+        let path = path_of(&vault.inner.layout, &here);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert_eq!(vault.scrub(&here).unwrap(), expected);
+        let slice = vault.read_slice(&here, 0..100_000);
+        match expected {
+            Soundness::Sound => assert!(slice.is_ok(), "{slice:?}"),
+            _ => assert!(matches!(slice, Err(SliceShardError::Damaged { .. })), "{slice:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_label_leaves_with_its_last_shard() {
     let dir = tempfile::tempdir().unwrap();
     let vault = Vault::open(dir.path()).unwrap();
