@@ -1,1 +1,1 @@
-//! Nothing here yet.
+//! Empty: cargo wants a package to have a target that is not a test.

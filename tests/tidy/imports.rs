@@ -15,10 +15,7 @@ const TABLE: [(&str, &[&str]); 11] = [
         "nuthatch-engine",
         &["nuthatch-wire", "nuthatch-format", "nuthatch-erasure"],
     ),
-    (
-        "nuthatch-jobs",
-        &["nuthatch-disk", "nuthatch-format", "nuthatch-erasure"],
-    ),
+    ("nuthatch-jobs", &["nuthatch-disk", "nuthatch-format"]),
     (
         "nuthatch-daemon",
         &[
@@ -32,16 +29,8 @@ const TABLE: [(&str, &[&str]); 11] = [
         ],
     ),
     ("nuthatch", &["nuthatch-daemon", "nuthatch-format"]),
-    (
-        "nuthatch-simulations",
-        &[
-            "nuthatch-engine",
-            "nuthatch-wire",
-            "nuthatch-format",
-            "nuthatch-erasure",
-        ],
-    ),
-    ("nuthatch-tests", &["nuthatch-format"]),
+    ("nuthatch-simulations", &["nuthatch-engine", "nuthatch-format"]),
+    ("nuthatch-tests", &[]),
 ];
 
 /// Crates of ours that tests alone may name besides: whole nodes are attacked by one that speaks the protocols itself.
