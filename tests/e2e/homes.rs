@@ -35,6 +35,38 @@ fn init_answers_the_documented_keys_and_only_once() {
 }
 
 #[test]
+fn an_archive_that_a_running_host_begins_has_what_was_chosen_for_it() {
+    let world = World::new();
+    let (owner, host, folder) = (world.home("owner"), world.home("host"), world.folder("folder"));
+    owner.init(&[]);
+    let _owner_node = owner.up();
+    host.join(&owner.invite(&[]), &[]).ended(0);
+    let _host_node = host.up();
+    let choices = [
+        "init",
+        "--no-passphrase",
+        "--show-phrase",
+        "--quota",
+        "7GB",
+        "--survive",
+        "3",
+    ];
+    host.run(choices).ended(0);
+    let status = host.run(["status"]).ended(0).last();
+    assert_eq!(status["quota_bytes"], 7_000_000_000_u64, "{status}");
+    // With one other node in the circle three losses can't be survived, however long one waits.
+    let ran = host.backup(&folder, &["--wait", "protected", "--wait-for", "4m"]);
+    assert_eq!(ran.ended(14).last()["kind"], "not_enough_hosts");
+    let before = std::fs::read_to_string(host.path.join("config.toml")).unwrap();
+    host.run(["init", "--no-passphrase", "--show-phrase", "--quota", "8GB"])
+        .ended(1);
+    assert_eq!(
+        std::fs::read_to_string(host.path.join("config.toml")).unwrap(),
+        before
+    );
+}
+
+#[test]
 fn a_wrong_passphrase_is_exit_12() {
     let world = World::new();
     let home = world.home("me");

@@ -63,6 +63,9 @@ pub(super) async fn join(session: &Session, args: JoinArgs) -> Result<Exit, Fail
         survive: None,
     };
     let new = new_home::prepare(session, &choices)?;
+    if node::running(session).await?.is_some() {
+        new_home::tell_later(&choices);
+    }
     let request = Request::Join(Join {
         invitation: Secret::new(args.invitation.trim().to_owned()),
     });

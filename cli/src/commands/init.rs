@@ -3,7 +3,7 @@
 use nuthatch_daemon::api::{Answer, Exit, Failure, InitAnswer, InitArchive, Request, Secret};
 use nuthatch_daemon::setup::{self, NewNode};
 
-use super::new_home::NewHome;
+use super::new_home::{self, NewHome};
 use crate::args::InitArgs;
 use crate::node;
 use crate::render::{self, Collected};
@@ -49,6 +49,9 @@ async fn create(
     passphrase: Option<Secret>,
 ) -> Result<InitAnswer, Failure> {
     if let Some(client) = node::running(session).await? {
+        setup::refuse_archive(session.home())?;
+        setup::change_settings(session.home(), &choices)?;
+        new_home::tell_later(&choices);
         let request = Request::InitArchive(InitArchive { passphrase });
         let outcome = run::perform(
             client,

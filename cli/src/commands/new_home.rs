@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use nuthatch_daemon::api::{Exit, Failure};
-use nuthatch_daemon::config::Config;
 use nuthatch_daemon::setup::{self, NewNode};
 use nuthatch_format::ByteCount;
 
 use crate::node;
 use crate::session::Session;
+use crate::terminal;
 
 /// A home that was not there before this command.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl NewHome {
 /// Makes sure that there is a node here, with these choices. `Some` when it is new.
 pub(super) fn prepare(session: &Session, choices: &NewNode) -> Result<Option<NewHome>, Failure> {
     if node::is_here(session)? {
-        change_settings(session.home(), choices)?;
+        setup::change_settings(session.home(), choices)?;
         return Ok(None);
     }
     let new = NewHome::before(session);
@@ -52,24 +52,22 @@ pub(super) fn prepare(session: &Session, choices: &NewNode) -> Result<Option<New
     }
 }
 
-/// Puts choices into the settings of a home that is there.
-fn change_settings(home: &Path, choices: &NewNode) -> Result<(), Failure> {
-    let wrong = |error: nuthatch_daemon::config::ConfigError| {
-        Failure::from_error(Exit::Usage, "config", &error)
-            .with_hint("correct the file and run the command again")
-    };
-    let before = Config::load(home).map_err(wrong)?;
-    let mut config = before.clone();
-    config.name = choices.name.clone().or(config.name);
-    config.quota = choices.quota.or(config.quota);
-    if !choices.listen.is_empty() {
-        config.listen.clone_from(&choices.listen);
-    }
-    config.mdns &= !choices.no_mdns;
-    if config == before {
-        Ok(())
-    } else {
-        config.save(home).map_err(wrong)
+/// Says which choices a node that runs already can only take at its next start.
+pub(super) fn tell_later(choices: &NewNode) {
+    let later = [
+        ("--name", choices.name.is_some()),
+        ("--listen", !choices.listen.is_empty()),
+        ("--no-mdns", choices.no_mdns),
+    ];
+    let later: Vec<&str> = later
+        .into_iter()
+        .filter_map(|(flag, is_given)| is_given.then_some(flag))
+        .collect();
+    if !later.is_empty() {
+        terminal::note_line(&format!(
+            "The node that runs takes {} at its next start.",
+            later.join(" and ")
+        ));
     }
 }
 

@@ -13,6 +13,7 @@ use nuthatch_disk::home::Home;
 use nuthatch_disk::segment_store::SegmentStore;
 use nuthatch_disk::staging::Staging;
 use nuthatch_disk::vault::Vault;
+use nuthatch_engine::boundary::Input;
 use nuthatch_format::keys::{DeviceKeys, WriterKeys};
 use nuthatch_format::statement::SignedStatement;
 use nuthatch_format::{ArchiveId, LineId, NodeId, Timestamp};
@@ -22,6 +23,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::Failure;
 use crate::archives::Statements;
 use crate::circle::Circle;
 use crate::clock;
@@ -34,6 +36,7 @@ use crate::journal::JournalWriter;
 use crate::links::Links;
 use crate::outboards::Outboards;
 use crate::pulse::Pulse;
+use crate::setup;
 
 pub use start::NodeOptions;
 
@@ -119,6 +122,20 @@ impl Node {
     /// The settings.
     pub(crate) fn config(&self) -> Config {
         self.config.read().clone()
+    }
+
+    /// Reads the settings again, which a command has changed. Space for others and losses to survive hold from now on; the name and
+    /// where to listen, from the next start.
+    pub(crate) fn take_settings(&self) -> Result<(), Failure> {
+        let config = setup::load_config(self.home.root())?;
+        let survive = config.survive;
+        *self.config.write() = config;
+        self.vault_changed();
+        if let Some(owned) = self.owned() {
+            let archive = owned.archive;
+            self.engine.tell_blocking(Input::SurviveSet { archive, survive });
+        }
+        Ok(())
     }
 
     /// Ends the node: no new work, tasks are cancelled, connections closed. Takes at most 5 s.

@@ -14,11 +14,11 @@ use nuthatch_format::{ByteCount, NodeId};
 
 use crate::api::{Exit, Failure};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{self, Config, NAME_LEN_MAX};
 use crate::identity::Identity;
 
 pub(crate) use archive::{Adoption, load_owned};
-pub use archive::{NewArchive, add_archive, create_archive, parse_phrase};
+pub use archive::{NewArchive, add_archive, create_archive, parse_phrase, refuse_archive};
 pub(crate) use unlock::reader_keys;
 pub use unlock::{Locked, unlock};
 
@@ -139,16 +139,29 @@ pub(crate) fn finish_home<T>(
     new: &NewNode,
     fill: impl FnOnce(&Identity) -> Result<T, Failure>,
 ) -> Result<(Identity, T), Failure> {
-    let mut config = load_config(home.root())?;
-    new.apply(&mut config);
-    config
-        .save(home.root())
-        .map_err(|error| Failure::from_error(Exit::Failed, "config", &error))?;
+    let config = choose(home.root(), new)?;
     let identity = Identity::new(KeyPair::from_seed(&fresh::<32>()?), node_name(&config));
     let filled = fill(&identity)?;
     home.write_secret(Secret::Node, identity.key.seed().as_slice())
         .map_err(|error| disk_failure(&error))?;
     Ok((identity, filled))
+}
+
+/// Puts a person's choices into the settings of a home; a node may be running in it, and is to be told.
+pub fn change_settings(path: &Path, choices: &NewNode) -> Result<(), Failure> {
+    choose(path, choices).map(drop)
+}
+
+fn choose(root: &Path, choices: &NewNode) -> Result<Config, Failure> {
+    let before = load_config(root)?;
+    let mut config = before.clone();
+    choices.apply(&mut config);
+    if config != before || !root.join(config::FILE_NAME).exists() {
+        config
+            .save(root)
+            .map_err(|error| Failure::from_error(Exit::Failed, "config", &error))?;
+    }
+    Ok(config)
 }
 
 /// The settings of a home.
@@ -189,7 +202,8 @@ pub(crate) fn node_name(config: &Config) -> String {
 /// The machine's name, cut to what a name may be.
 pub(crate) fn machine_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let clean: String = name.chars().filter(|c| !c.is_control()).take(32).collect();
+    let mut clean: String = name.chars().filter(|c| !c.is_control()).collect();
+    clean.truncate(clean.floor_char_boundary(NAME_LEN_MAX));
     if clean.is_empty() {
         "node".to_owned()
     } else {

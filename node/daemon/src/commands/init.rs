@@ -6,7 +6,7 @@ use nuthatch_format::keys::RecoveryPhrase;
 use parking_lot::Mutex;
 
 use super::blocking;
-use crate::api::{Failure, InitAnswer, InitArchive, Secret};
+use crate::api::{Failure, InitAnswer, InitArchive};
 use crate::events::FaultKind;
 use crate::node::Node;
 use crate::setup::{self, Adoption};
@@ -20,6 +20,7 @@ pub(crate) async fn run(node: &Arc<Node>, asked: &InitArchive) -> Result<InitAns
     let (writer, passphrase) = (Arc::clone(node), asked.passphrase.clone());
     let answer = blocking(move || {
         let _writing = WRITING.lock();
+        writer.take_settings()?;
         let phrase = RecoveryPhrase::from_entropy(setup::fresh()?);
         let adoption = Adoption::prepare(&writer.identity, &phrase)?;
         adoption.write(&writer.home, passphrase.as_ref())?;
@@ -27,7 +28,7 @@ pub(crate) async fn run(node: &Arc<Node>, asked: &InitArchive) -> Result<InitAns
             archive_id: adoption.keys.archive_id().to_string(),
             device_id: adoption.device.id().to_string(),
             peer_id: nuthatch_transport::peer_id_text(writer.identity.node),
-            phrase: Some(Secret::new(phrase.words().to_string()).expose().to_owned()),
+            phrase: Some(phrase.words().to_string()),
         })
     })
     .await?;

@@ -28,6 +28,8 @@ const ADDRESSES_MAX: usize = 16;
 pub(crate) async fn run(node: &Arc<Node>, asked: &Join) -> Result<JoinAnswer, Failure> {
     let invitation =
         Invitation::parse_line(asked.invitation.expose()).map_err(|error| no_invitation(&error))?;
+    let settled = Arc::clone(node);
+    blocking(move || settled.take_settings()).await?;
     let own = node.identity.node;
     if let Some(circle) = node.circle.id() {
         if circle != invitation.terms().circle {

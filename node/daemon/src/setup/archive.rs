@@ -14,7 +14,7 @@ use nuthatch_wire::bounded::List;
 use nuthatch_wire::membership::{Charter, Name};
 
 use super::{
-    NewNode, create_home, damaged_key, disk_failure, finish_home, fresh, load_config, load_identity,
+    NewNode, choose, create_home, damaged_key, disk_failure, finish_home, fresh, home_failure, load_identity,
     open_home,
 };
 use crate::api::{Exit, Failure, Secret as SecretText};
@@ -82,16 +82,13 @@ pub fn add_archive(
     passphrase: Option<&SecretText>,
 ) -> Result<NewArchive, Failure> {
     let home = open_home(path)?;
-    let mut config = load_config(home.root())?;
-    new.apply(&mut config);
-    let identity = load_identity(&home, &config)?;
     refuse_second_archive(&home)?;
+    // Before the keys: once they are written nothing may keep the phrase from being shown.
+    let config = choose(home.root(), new)?;
+    let identity = load_identity(&home, &config)?;
     let phrase = RecoveryPhrase::from_entropy(fresh()?);
     let adoption = Adoption::prepare(&identity, &phrase)?;
     adoption.write(&home, passphrase)?;
-    config
-        .save(home.root())
-        .map_err(|error| Failure::from_error(Exit::Failed, "config", &error))?;
     Ok(NewArchive {
         archive: adoption.keys.archive_id(),
         device: adoption.device.id(),
@@ -179,6 +176,11 @@ pub(crate) fn load_owned(home: &HomeFiles) -> Result<Option<OwnedKeys>, Failure>
         certificate,
         charter,
     }))
+}
+
+/// The failure of founding an archive in a home that has one; a node may be running in it.
+pub fn refuse_archive(path: &Path) -> Result<(), Failure> {
+    refuse_second_archive(&HomeFiles::look(path).map_err(|error| home_failure(&error))?)
 }
 
 fn refuse_second_archive(home: &HomeFiles) -> Result<(), Failure> {
