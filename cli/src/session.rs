@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::GlobalArgs;
 
 /// What every command needs to know.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Session {
     home: PathBuf,
     /// Print JSON only.
@@ -38,6 +38,11 @@ impl Session {
             phrase_file: global.phrase_file.filter(|file| !file.as_os_str().is_empty()),
             cancel: CancellationToken::new(),
         })
+    }
+
+    /// The same run with another home.
+    pub(crate) fn at(&self, home: PathBuf) -> Self {
+        Self { home, ..self.clone() }
     }
 
     /// The home: absolute, not necessarily there.

@@ -24,6 +24,25 @@ fn owner_deleted_one_friend_the_phrase_strictly_identical() {
     owner.delete();
 
     let new = world.home("new");
+    let peer = friend_node.address();
+    let look = [&[
+        "recover",
+        "--list",
+        "--peer",
+        peer,
+        "--phrase-file",
+        "-",
+        "--no-mdns",
+    ][..]]
+    .concat();
+    let listed = new.run_with_input(look, phrase.as_bytes()).ended(0).lines();
+    let row = listed.iter().find(|line| line["message_type"] == "snapshot");
+    assert_eq!(
+        row.expect("a snapshot")["id"],
+        summary["snapshot_id"],
+        "{listed:?}"
+    );
+    assert!(!new.path.exists(), "a look leaves nothing here");
     let recovered = new.recover(&phrase, friend_node.address()).ended(0).last();
     assert_eq!(
         (&recovered["hosts"], &recovered["snapshots"]),

@@ -8,7 +8,7 @@ use nuthatch_format::ByteCount;
 
 use crate::node;
 use crate::session::Session;
-use crate::terminal;
+use crate::terminal::{self, Tone};
 
 /// A home that was not there before this command.
 #[derive(Debug)]
@@ -32,6 +32,44 @@ impl NewHome {
             && let Err(error) = std::fs::remove_dir_all(&self.path)
         {
             tracing::warn!("the half-made home {} stays: {error}", self.path.display());
+        }
+    }
+}
+
+/// A place for a home that is gone when the command ends.
+#[derive(Debug)]
+pub(super) struct ScratchHome(PathBuf);
+
+impl ScratchHome {
+    /// A place that nobody else can know, in the directory for temporary files. Nothing is there yet.
+    pub(super) fn new() -> Result<Self, Failure> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| {
+            Failure::new(
+                Exit::Failed,
+                "no_entropy",
+                format!("this machine gives no random bytes: {error}"),
+            )
+        })?;
+        let name = format!("nuthatch-{}", data_encoding::HEXLOWER.encode(&random));
+        Ok(Self(std::env::temp_dir().join(name)))
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for ScratchHome {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            let path = terminal::escaped(&self.0.display().to_string());
+            let line =
+                format!("warning: {path} could not be removed, and keys of the archive are in it: {error}");
+            terminal::note_line(&terminal::toned_note(Tone::Warn, &line));
         }
     }
 }

@@ -5,34 +5,31 @@ use nuthatch_daemon::api::{
 };
 use nuthatch_daemon::setup::{self, NewNode};
 
-use super::new_home;
+use super::new_home::{self, ScratchHome};
 use crate::args::RecoverArgs;
-use crate::render::{self, HumanView, RowForm, View, words};
+use crate::render::{self, View, words};
 use crate::run;
 use crate::secrets;
 use crate::session::Session;
 use crate::terminal::{self, Tone};
 
-/// Shows progress, and keeps the snapshots that `--list` is about.
+/// Shows the work; for people the snapshots of `--list` are kept, to be one table.
 struct RecoverView {
-    inner: Option<HumanView>,
+    inner: Box<dyn View>,
+    is_json: bool,
     snapshots: Vec<SnapshotRow>,
 }
 
 impl View for RecoverView {
     fn show(&mut self, message: Message) {
-        match (message, &mut self.inner) {
-            (Message::Snapshot(row), _) => self.snapshots.push(row),
-            (message, Some(inner)) => inner.show(message),
-            (Message::Warning(notice), None) => render::warning(&notice),
-            (_, None) => {}
+        match message {
+            Message::Snapshot(row) if !self.is_json => self.snapshots.push(row),
+            message => self.inner.show(message),
         }
     }
 
     fn end(&mut self) {
-        if let Some(inner) = &mut self.inner {
-            inner.end();
-        }
+        self.inner.end();
     }
 }
 
@@ -57,31 +54,38 @@ pub(super) async fn run(session: &Session, args: RecoverArgs) -> Result<Exit, Fa
         no_mdns: args.no_mdns,
         survive: None,
     };
-    let new = new_home::prepare(session, &choices)?;
     let request = Request::Recover(Recover {
         phrase,
         passphrase,
         peers: args.peers,
         list_only,
     });
+    if list_only {
+        // Nothing of a look stays on this machine: neither keys nor a home that looks like a device's.
+        let scratch = ScratchHome::new()?;
+        let session = session.at(scratch.path().to_owned());
+        return perform(&session, &choices, request).await;
+    }
+    perform(session, &choices, request).await
+}
+
+async fn perform(session: &Session, choices: &NewNode, request: Request) -> Result<Exit, Failure> {
+    let new = new_home::prepare(session, choices)?;
     let mut view = RecoverView {
-        inner: (!session.json).then(|| HumanView::new(RowForm::Short)),
+        inner: super::work_view(session),
+        is_json: session.json,
         snapshots: Vec::new(),
     };
-    let result = match run::request(session, request, None, &mut view).await {
-        Ok(outcome) => outcome.into_answer(),
-        Err(failure) => Err(failure),
-    };
-    if (result.is_err() || list_only)
+    let result = run::request(session, request, None, &mut view).await;
+    if !matches!(&result, Ok(outcome) if outcome.failure.is_none())
         && let Some(new) = new
     {
         new.take_away();
     }
-    let Answer::Recover(answer) = result? else {
-        return Err(run::unexpected_answer());
-    };
-    show(session, answer, &view.snapshots);
-    Ok(Exit::Done)
+    super::conclude(session, result?, |answer| match answer {
+        Answer::Recover(answer) => Some(lines(answer, &view.snapshots)),
+        _ => None,
+    })
 }
 
 /// The passphrase that will wrap the keys here. Without one they stay unwrapped, and that is said.
@@ -101,29 +105,26 @@ fn passphrase(session: &Session, args: &RecoverArgs) -> Result<Option<Secret>, F
     Ok(given)
 }
 
-fn show(session: &Session, answer: RecoverAnswer, snapshots: &[SnapshotRow]) {
-    if session.json {
-        for row in snapshots {
-            render::json_line(&Message::Snapshot(row.clone()));
-        }
-        render::json_line(&Message::Summary(Answer::Recover(answer)));
-        return;
-    }
+fn lines(answer: &RecoverAnswer, snapshots: &[SnapshotRow]) -> Vec<String> {
+    let mut lines = Vec::new();
     if !snapshots.is_empty() {
-        terminal::result_line(&render::snapshots_table(snapshots));
+        lines.push(render::snapshots_table(snapshots));
     }
-    terminal::result_line(&format!("archive  {}", answer.archive_id));
     let word = if answer.hosts == 1 {
         "on one host's word: it alone could hide newer ones".to_owned()
     } else {
         format!("on the word of {} hosts", answer.hosts)
     };
-    terminal::result_line(&format!(
-        "found    {}, {word}",
-        words::plural(answer.snapshots, "snapshot")
-    ));
+    let found = words::plural(answer.snapshots, "snapshot");
+    lines.extend([
+        format!("archive  {}", answer.archive_id),
+        format!("found    {found}, {word}"),
+    ]);
     if answer.device_id.is_some() {
-        terminal::result_line("This machine is a device of the archive now.");
-        terminal::result_line("Next: 'nuthatch snapshots', then 'nuthatch restore latest --target DIR'");
+        lines.extend([
+            "This machine is a device of the archive now.".to_owned(),
+            "Next: 'nuthatch snapshots', then 'nuthatch restore latest --target DIR'".to_owned(),
+        ]);
     }
+    lines
 }

@@ -17,6 +17,8 @@ const PAGE: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SnapshotProtection {
     pub(crate) protection: api::Protection,
+    /// Losses of hosts that it is to survive.
+    pub(crate) target: u8,
     /// Losses of hosts that it survives now.
     pub(crate) survives: u32,
     /// Hosts that hold something of it.
@@ -25,9 +27,14 @@ pub(crate) struct SnapshotProtection {
     pub(crate) waiting_for: Vec<NodeId>,
 }
 
-/// The losses that are to be survived, with the hosts that there are.
-pub(crate) fn target(node: &Node) -> u8 {
-    durability::target_for(node.pulse.leases().len(), node.config().survive)
+/// The losses that are to be survived, with the hosts that promise space. A device that has just been recovered has agreed on nothing
+/// yet: for it those count that keep something, `keepers` of them.
+fn target(node: &Node, keepers: usize) -> u8 {
+    let hosts = match node.pulse.leases().len() {
+        0 => keepers,
+        leases => leases,
+    };
+    durability::target_for(hosts, node.config().survive)
 }
 
 /// How safe a snapshot is. Evidence counts when it is newer than the commit.
@@ -50,7 +57,8 @@ pub(crate) fn of_snapshot(
         .filter(|host| host.sequence >= snapshot.sequence && host.node != facts.own)
         .map(|host| host.node)
         .collect();
-    let mut safety = SnapshotSafety::new(target(node), journal.iter().copied().map(Domain));
+    let target = target(node, journal.len());
+    let mut safety = SnapshotSafety::new(target, journal.iter().copied().map(Domain));
     let needed = owned
         .catalogue
         .packs_needed(&snapshot.id)
@@ -89,6 +97,7 @@ pub(crate) fn of_snapshot(
             Safety::Recoverable { .. } => api::Protection::Recoverable,
             Safety::Protected { .. } => api::Protection::Protected,
         },
+        target,
         survives: safety.survives().map_or(0, u32::from),
         hosts: facts.holders.union(&journal).count() as u32,
         waiting_for: waiting_for(node, safety),

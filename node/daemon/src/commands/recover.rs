@@ -18,7 +18,9 @@ use nuthatch_wire::message::RosterItem;
 use nuthatch_wire::protocol::provider_key;
 
 use self::claim::{Claimant, Granted};
-use crate::api::{Exit, Failure, Message, Notice, Outlet, Phase, Progress, Recover, RecoverAnswer};
+use crate::api::{
+    Exit, Failure, Message, Notice, Outlet, Phase, Progress, Recover, RecoverAnswer, Snapshots,
+};
 use crate::clock;
 use crate::events::FaultKind;
 use crate::node::{Node, Owned};
@@ -53,20 +55,25 @@ pub(crate) async fn run(node: &Arc<Node>, request: Recover, out: &Outlet) -> Res
     let mut asked = ask_hosts(node, &claimant, &request.peers, out).await?;
     if let Some(adoption) = adoption {
         let (owner, passphrase) = (Arc::clone(node), request.passphrase.clone());
-        tokio::task::spawn_blocking(move || adoption.write(&owner.home, passphrase.as_ref()))
-            .await
-            .map_err(|error| Failure::new(Exit::Failed, "job", error.to_string()))??;
+        super::blocking(move || adoption.write(&owner.home, passphrase.as_ref())).await?;
     }
     node.open_archive().await?;
-    let owned = node.owned().ok_or_else(super::backup::no_archive)?;
-    enter_circle(node, &asked, &keys).await;
+    let owned = super::owned(node)?;
+    // Whoever only looks stays a stranger to the circle.
+    if !request.list_only {
+        enter_circle(node, &asked, &keys).await;
+    }
     ask_announced(node, &claimant, &mut asked).await;
     unite(node, &owned, &asked, out).await?;
     job::name_faults(node, since, out).await;
     let snapshots = owned
         .catalogue
         .snapshots()
-        .map_err(|error| Failure::from_error(Exit::Failed, "catalogue", &error))?;
+        .map_err(|error| super::catalogue_failure(&error))?;
+    if request.list_only {
+        let every = (&Snapshots::default(), Some(keys.reader_keys()));
+        super::snapshots::send_rows(node, &owned, every, out).await?;
+    }
     if asked.len() == 1 {
         out.send(Message::Warning(Notice {
             code: 0,
@@ -327,10 +334,12 @@ async fn unite(
         }
     }
     let journal = Arc::clone(&owned.journal);
-    tokio::task::spawn_blocking(move || journal.apply_missing())
-        .await
-        .map_err(|error| Failure::new(Exit::Failed, "job", error.to_string()))?
-        .map_err(|error| Failure::from_error(Exit::Failed, "journal", &error))?;
+    super::blocking(move || {
+        journal
+            .apply_missing()
+            .map_err(|error| Failure::from_error(Exit::Failed, "journal", &error))
+    })
+    .await?;
     name_laggards(node, &shown);
     for (host, journal) in &shown {
         sync::note_shown(node, owned, *host, journal)

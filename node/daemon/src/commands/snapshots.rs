@@ -16,11 +16,22 @@ use crate::{protection, setup, sync};
 /// Lists snapshots, oldest first.
 pub(crate) async fn run(node: &Arc<Node>, wanted: &Snapshots, out: &Outlet) -> Result<RowsSummary, Failure> {
     let owned = super::owned(node)?;
-    let keys = reader(wanted, &owned)?.map(Arc::new);
+    let keys = reader(wanted, &owned)?;
     super::say_as_of(node, out).await;
     // Other devices of the archive may have written; where hosts are online, that is seen at once.
     sync::refresh(node, &owned).await;
-    let list = Arc::clone(&owned);
+    send_rows(node, &owned, (wanted, keys), out).await
+}
+
+/// Sends a row for each wanted snapshot that is known now, oldest first.
+pub(super) async fn send_rows(
+    node: &Arc<Node>,
+    owned: &Arc<Owned>,
+    (wanted, keys): (&Snapshots, Option<ReaderKeys>),
+    out: &Outlet,
+) -> Result<RowsSummary, Failure> {
+    let keys = keys.map(Arc::new);
+    let list = Arc::clone(owned);
     let mut snapshots = blocking(move || {
         list.catalogue
             .snapshots()
@@ -33,8 +44,7 @@ pub(crate) async fn run(node: &Arc<Node>, wanted: &Snapshots, out: &Outlet) -> R
         if wanted.tag.as_ref().is_some_and(|tag| !summary.tags.contains(tag)) {
             continue;
         }
-        let (node, owned, keys, wanted) =
-            (Arc::clone(node), Arc::clone(&owned), keys.clone(), wanted.clone());
+        let (node, owned, keys, wanted) = (Arc::clone(node), Arc::clone(owned), keys.clone(), wanted.clone());
         let found = blocking(move || row(&node, &owned, keys.as_deref(), &wanted, &summary)).await?;
         for message in found {
             rows += u64::from(matches!(message, Message::Snapshot(_)));

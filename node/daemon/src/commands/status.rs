@@ -73,10 +73,7 @@ fn own_facts(node: &Node, owned: &Owned) -> Result<OwnFacts, Failure> {
     let snapshots = owned.catalogue.snapshots().map_err(|error| failed(&error))?;
     let device = owned.device.id();
     // Backups of this machine; those of the archive's other devices have a screen of their own there.
-    let newest = snapshots
-        .into_iter()
-        .filter(|snapshot| snapshot.device == device)
-        .max_by_key(|snapshot| snapshot.time);
+    let newest = snapshots.into_iter().rfind(|snapshot| snapshot.device == device);
     let newest = match newest {
         Some(snapshot) => {
             let safety = protection::of_snapshot(node, owned, &snapshot)?;
@@ -149,7 +146,7 @@ fn facts(node: &Node, own: &OwnFacts, hosted: ByteCount) -> Result<Facts, Failur
             at: snapshot.time,
             protection: safety.protection,
             survives: safety.survives,
-            target: u32::from(protection::target(node)),
+            target: u32::from(safety.target),
             waiting_for: safety.waiting_for.iter().map(name).collect(),
         }),
         staged: own.staged,
