@@ -15,7 +15,7 @@ pub(crate) fn start(verbosity: u8) {
     };
     let asked = std::env::var("NUTHATCH_LOG").ok().filter(|text| !text.is_empty());
     let filter = asked.map_or_else(|| EnvFilter::new(usual), EnvFilter::new);
-    let colours = crate::terminal::is_watched() && std::env::var_os("NO_COLOR").is_none();
+    let colours = crate::terminal::wants_colour(crate::terminal::is_watched());
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -46,7 +46,7 @@ pub(crate) fn note_line(line: &str) {
 }
 
 /// Whether colours are wanted at a screen: `NO_COLOR` says no (no-color.org).
-fn wants_colour(is_screen: bool) -> bool {
+pub(crate) fn wants_colour(is_screen: bool) -> bool {
     is_screen && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 

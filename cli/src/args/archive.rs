@@ -32,7 +32,7 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub quota: Option<ByteCount>,
     /// Address to listen at [default: every interface]
-    #[arg(long, value_name = "MULTIADDR")]
+    #[arg(long, value_name = "MULTIADDR", value_parser = values::address)]
     pub listen: Vec<String>,
     /// Neither look for nodes on the local network nor be found there
     #[arg(long)]
@@ -60,7 +60,7 @@ Examples:
   nuthatch recover --list --phrase-file words.txt")]
 pub(crate) struct RecoverArgs {
     /// Address of a host, with or without /p2p/ID, as the kit says it
-    #[arg(long = "peer", value_name = "MULTIADDR")]
+    #[arg(long = "peer", value_name = "MULTIADDR", value_parser = values::address)]
     pub peers: Vec<String>,
     /// What this node calls itself [default: the machine's name]
     #[arg(long, value_parser = values::name)]
@@ -72,7 +72,7 @@ pub(crate) struct RecoverArgs {
     #[arg(long)]
     pub no_passphrase: bool,
     /// Address to listen at [default: every interface]
-    #[arg(long, value_name = "MULTIADDR")]
+    #[arg(long, value_name = "MULTIADDR", value_parser = values::address)]
     pub listen: Vec<String>,
     /// Neither look for nodes on the local network nor be found there
     #[arg(long)]

@@ -16,7 +16,7 @@ Examples:
   nuthatch --home /srv/nuthatch up --json")]
 pub(crate) struct UpArgs {
     /// Address to listen at, this time only
-    #[arg(long, value_name = "MULTIADDR")]
+    #[arg(long, value_name = "MULTIADDR", value_parser = values::address)]
     pub listen: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct JoinArgs {
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub quota: Option<ByteCount>,
     /// Address to listen at [default: every interface]
-    #[arg(long, value_name = "MULTIADDR")]
+    #[arg(long, value_name = "MULTIADDR", value_parser = values::address)]
     pub listen: Vec<String>,
     /// Neither look for nodes on the local network nor be found there
     #[arg(long)]
@@ -66,7 +66,7 @@ pub(crate) struct JoinArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  nuthatch peers\n  nuthatch peers --all --json")]
 pub(crate) struct PeersArgs {
-    /// Also members that were removed
+    /// Also nodes that wait until you decide, and members that were removed
     #[arg(long)]
     pub all: bool,
 }

@@ -34,6 +34,7 @@ Examples:
   nuthatch backup ~/Documents
   nuthatch backup / --one-file-system --exclude '*.tmp' --exclude-file skip.txt --tag nightly
   nuthatch backup ~/Documents --wait protected --wait-for 1h
+  nuthatch backup ~/Documents --dry-run
   pg_dump mydb | nuthatch backup --stdin --stdin-name mydb.sql")]
 pub(crate) struct BackupArgs {
     /// Files and folders
@@ -61,6 +62,9 @@ pub(crate) struct BackupArgs {
     /// How long to wait
     #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = values::span, requires = "wait")]
     pub wait_for: Duration,
+    /// Read and count, store nothing
+    #[arg(long, conflicts_with = "wait")]
+    pub dry_run: bool,
     /// Back up standard input as one file
     #[arg(long, requires = "stdin_name")]
     pub stdin: bool,

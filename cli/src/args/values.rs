@@ -19,6 +19,20 @@ pub(crate) fn span(text: &str) -> Result<Duration, String> {
         .map_err(|_| format!("'{text}' is not a span of time such as 10m, 6h or 7d"))
 }
 
+/// A multiaddress, as far as its shape goes: whether somebody is there shows when it is dialled.
+pub(crate) fn address(text: &str) -> Result<String, String> {
+    let is_one =
+        text.starts_with('/') && !text.contains(char::is_whitespace) && text.matches('/').count() >= 2;
+    if is_one {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "'{}' is not an address such as /ip4/203.0.113.7/tcp/24480",
+            text.escape_debug()
+        ))
+    }
+}
+
 /// A node's name.
 pub(crate) fn name(text: &str) -> Result<String, String> {
     config::check_name(text).map(|()| text.to_owned())

@@ -40,6 +40,7 @@ pub(super) async fn run(session: &Session, args: BackupArgs) -> Result<Exit, Fai
         tags: args.tags,
         excludes,
         one_file_system: args.one_file_system,
+        dry_run: args.dry_run,
         wait: args.wait.map(Into::into),
         wait_for_ms: u64::try_from(args.wait_for.as_millis()).unwrap_or(u64::MAX),
         stdin_name: args.stdin_name.as_deref().map(RawPath::from),

@@ -24,7 +24,7 @@ pub(super) async fn run(session: &Session, args: &KitArgs) -> Result<Exit, Failu
         })?;
         terminal::note_line(&format!(
             "The kit is in {}: print it, and keep it apart from the 24 words.",
-            file.display()
+            terminal::escaped(&file.display().to_string())
         ));
     }
     if session.json {

@@ -81,10 +81,11 @@ pub(super) async fn restore(session: &Session, args: RestoreArgs) -> Result<Exit
         dry_run: args.dry_run,
         reader_key,
     };
+    let is_dry_run = request.dry_run;
     let mut view = super::work_view(session);
     let outcome = run::request(session, Request::Restore(request), None, view.as_mut()).await?;
     super::conclude(session, outcome, |answer| match answer {
-        Answer::Restore(summary) => Some(render::restore_lines(summary)),
+        Answer::Restore(summary) => Some(render::restore_lines(summary, is_dry_run)),
         _ => None,
     })
 }

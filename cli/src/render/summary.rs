@@ -61,16 +61,24 @@ pub(crate) fn backup_lines(summary: &BackupSummary) -> Vec<String> {
 }
 
 /// A restore.
-pub(crate) fn restore_lines(summary: &RestoreSummary) -> Vec<String> {
-    let mut lines = vec![format!(
-        "restored {} ({}), {} were right already; {} fetched in {} ({})",
-        plural(summary.files_restored, "file"),
-        size(summary.bytes_restored),
-        count(summary.files_unchanged),
-        size(summary.bytes_fetched),
-        seconds(summary.seconds),
-        rate(summary.bytes_restored, summary.seconds)
-    )];
+pub(crate) fn restore_lines(summary: &RestoreSummary, is_dry_run: bool) -> Vec<String> {
+    let first = if is_dry_run {
+        format!(
+            "dry run: {} would be restored, unless they are right already; nothing was written",
+            plural(summary.files_restored, "file")
+        )
+    } else {
+        format!(
+            "restored {} ({}), {} were right already; {} fetched in {} ({})",
+            plural(summary.files_restored, "file"),
+            size(summary.bytes_restored),
+            count(summary.files_unchanged),
+            size(summary.bytes_fetched),
+            seconds(summary.seconds),
+            rate(summary.bytes_restored, summary.seconds)
+        )
+    };
+    let mut lines = vec![first];
     if summary.errors > 0 {
         lines.push(toned(
             Tone::Bad,
@@ -102,11 +110,19 @@ pub(crate) fn verify_lines(summary: &VerifySummary) -> Vec<String> {
         } else {
             "; it can't be restored now"
         };
+        let path = damage
+            .path
+            .as_ref()
+            .map_or_else(String::new, |path| format!("{}: ", escaped(path)));
         lines.push(format!(
-            "{}: {}{peer}{end}",
+            "{}: {path}{}{peer}{end}",
             toned(Tone::Bad, &damage.kind),
             escaped(&damage.message)
         ));
+    }
+    let unlisted = summary.damaged_count.saturating_sub(summary.damaged.len() as u64);
+    if unlisted > 0 {
+        lines.push(toned(Tone::Bad, &format!("and {} more", count(unlisted))));
     }
     lines
 }

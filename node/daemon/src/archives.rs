@@ -245,8 +245,8 @@ impl Node {
         Ok(())
     }
 
-    /// Other members that may hold parts of an archive, and where they say that they are.
-    pub(crate) fn introductions(&self, _archive: &ArchiveId) -> List<Introduction, INTRODUCTIONS_MAX> {
+    /// Other members, each of which may hold parts of an archive, and where they say that they are.
+    pub(crate) fn introductions(&self) -> List<Introduction, INTRODUCTIONS_MAX> {
         let items = self.circle.read(|roster| {
             let own = self.identity.node;
             let mut items: Vec<Introduction> = roster

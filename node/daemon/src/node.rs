@@ -101,10 +101,16 @@ impl Node {
         self.owned.read().clone()
     }
 
+    /// Members of the circle beside this node (count).
+    pub(crate) fn others_count(&self) -> usize {
+        let own = self.identity.node;
+        let members = self.circle.members();
+        members.iter().filter(|member| **member != own).count()
+    }
+
     /// Whether there is nobody else in the circle.
     pub(crate) fn has_no_others(&self) -> bool {
-        let own = self.identity.node;
-        self.circle.members().iter().all(|member| *member == own)
+        self.others_count() == 0
     }
 
     /// When another member was last connected, as far as is known; now, while one is.

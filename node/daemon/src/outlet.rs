@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nuthatch_disk::catalogue::{PackNumber, PackRecord};
 use nuthatch_engine::boundary::Input;
@@ -13,9 +13,14 @@ use nuthatch_format::journal::Entry;
 use nuthatch_format::seal::SealedPack;
 use nuthatch_format::snapshot::{PackChange, PackSet, SnapshotLine};
 use nuthatch_jobs::backup::outlet::{Commit, Outlet, OutletError, Space};
+use parking_lot::Mutex;
 
+use crate::clock;
 use crate::journal::JournalError;
 use crate::node::{Node, Owned};
+
+/// How long a backup whose staging is full waits for a host to come.
+const ARRIVAL_MAX: Duration = Duration::from_secs(10);
 
 /// Packs that share a segment while a backup runs: enough to keep segments few, few enough that sending begins early.
 const PACKS_PER_SEGMENT: usize = 4;
@@ -26,6 +31,8 @@ pub(crate) struct NodeOutlet {
     node: Arc<Node>,
     owned: Arc<Owned>,
     unwritten: AtomicUsize,
+    /// When somebody took something last, or the job began.
+    taken_at: Mutex<Instant>,
 }
 
 impl NodeOutlet {
@@ -34,6 +41,7 @@ impl NodeOutlet {
             node: Arc::clone(node),
             owned: Arc::clone(owned),
             unwritten: AtomicUsize::new(0),
+            taken_at: Mutex::new(clock::instant()),
         }
     }
 
@@ -47,6 +55,22 @@ impl NodeOutlet {
             .tell_blocking(Input::JournalGrew { archive, journal });
         self.node.engine.tell_blocking(Input::WorkChanged { archive });
         Ok(())
+    }
+
+    /// Whether a host takes what is staged, or may yet: one that is being dialled, or that was just lost, has a moment to come.
+    fn may_take(&self) -> bool {
+        let pulse = &self.node.pulse;
+        let (online, full) = (pulse.online(), pulse.full());
+        let mut taken_at = self.taken_at.lock();
+        let now = clock::instant();
+        if pulse
+            .leases()
+            .keys()
+            .any(|host| online.contains_key(host) && !full.contains(host))
+        {
+            *taken_at = now;
+        }
+        !self.node.has_no_others() && now.saturating_duration_since(*taken_at) < ARRIVAL_MAX
     }
 
     fn needed(&self, commit: &Commit<'_>) -> Result<PackSet, OutletError> {
@@ -111,10 +135,7 @@ impl Outlet for NodeOutlet {
     }
 
     fn wait_for_space(&self, patience: Duration) -> Space {
-        let sending = self.node.pulse.leases().keys().any(|host| {
-            self.node.pulse.online().contains_key(host) && !self.node.pulse.full().contains(host)
-        });
-        if !sending {
+        if !self.may_take() {
             return Space::Never;
         }
         if let Err(error) = self.write() {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::api::{Answer, CancellationToken, Exit, Failure, Input, Message, Outlet, Perform, Request};
+use crate::api::{Answer, CancellationToken, Failure, Input, Message, Outlet, Perform, Request};
 use crate::commands;
+use crate::job::unless_cancelled;
 use crate::node::Node;
 
 impl Perform for Node {
@@ -23,11 +24,11 @@ impl Perform for Node {
             let work = answer(self, request, &out, input, cancel);
             let answer = tokio::select! {
                 biased;
-                () = ended.cancelled() => Err(interrupted()),
+                () = ended.cancelled() => Err(Failure::interrupted()),
                 answer = work => answer,
             };
             if cancelled.is_cancelled() && answer.is_err() {
-                return Err(interrupted());
+                return Err(Failure::interrupted());
             }
             if let Some(answer) = answer? {
                 out.send(Message::Summary(answer)).await;
@@ -38,12 +39,6 @@ impl Perform for Node {
     }
 }
 
-/// What a job that was cancelled ends with.
-pub(crate) fn interrupted() -> Failure {
-    Failure::new(Exit::Interrupted, "interrupted", "interrupted")
-        .with_hint("run the command again: it goes on where it was")
-}
-
 async fn answer(
     node: Arc<Node>,
     request: Request,
@@ -51,28 +46,31 @@ async fn answer(
     input: Option<Input>,
     cancel: CancellationToken,
 ) -> Result<Option<Answer>, Failure> {
+    // What waits for others ends when it is told to; `init` shows its phrase only once, and is done in a moment.
     match request {
-        Request::Status {} => commands::status::run(&node)
-            .await
+        Request::Status {} => unless_cancelled(&cancel, commands::status::run(&node))
+            .await?
             .map(|answer| Some(Answer::Status(answer))),
-        Request::Peers(peers) => commands::peers::run(&node, &peers, out)
-            .await
+        Request::Peers(peers) => unless_cancelled(&cancel, commands::peers::run(&node, &peers, out))
+            .await?
             .map(|answer| Some(Answer::Peers(answer))),
-        Request::Invite(invite) => commands::invite::run(&node, &invite)
-            .await
+        Request::Invite(invite) => unless_cancelled(&cancel, commands::invite::run(&node, &invite))
+            .await?
             .map(|answer| Some(Answer::Invite(answer))),
-        Request::Join(join) => commands::join::run(&node, &join)
-            .await
+        Request::Join(join) => unless_cancelled(&cancel, commands::join::run(&node, &join))
+            .await?
             .map(|answer| Some(Answer::Join(answer))),
         Request::InitArchive(init) => commands::init::run(&node, &init)
             .await
             .map(|answer| Some(Answer::Init(answer))),
-        Request::Kit {} => commands::kit::run(&node, out)
-            .await
+        Request::Kit {} => unless_cancelled(&cancel, commands::kit::run(&node, out))
+            .await?
             .map(|answer| Some(Answer::Kit(answer))),
-        Request::Snapshots(wanted) => commands::snapshots::run(&node, &wanted, out)
-            .await
-            .map(|answer| Some(Answer::Rows(answer))),
+        Request::Snapshots(wanted) => {
+            unless_cancelled(&cancel, commands::snapshots::run(&node, &wanted, out))
+                .await?
+                .map(|answer| Some(Answer::Rows(answer)))
+        }
         Request::Events {} => commands::events::run(&node, out, cancel).await.map(|()| None),
         Request::Backup(backup) => commands::backup::run(&node, backup, out, input, cancel)
             .await
@@ -86,8 +84,10 @@ async fn answer(
         Request::Verify(verify) => commands::verify::run(&node, verify, out, cancel)
             .await
             .map(|answer| Some(Answer::Verify(answer))),
-        Request::Recover(recover) => commands::recover::run(&node, recover, out)
-            .await
-            .map(|answer| Some(Answer::Recover(answer))),
+        Request::Recover(recover) => {
+            unless_cancelled(&cancel, commands::recover::run(&node, recover, out).boxed())
+                .await?
+                .map(|answer| Some(Answer::Recover(answer)))
+        }
     }
 }

@@ -20,6 +20,7 @@ use nuthatch_format::{ByteCount, LabelId, NodeId, PackId, Span, slice};
 use nuthatch_jobs::{Distrust, PackSource, SourceError};
 use nuthatch_wire::bulk::Refusal;
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::contact;
@@ -57,6 +58,8 @@ pub(crate) struct HostSource {
     node: Arc<Node>,
     owned: Arc<Owned>,
     runtime: tokio::runtime::Handle,
+    /// Ends the job, and with it what it waits for.
+    cancel: CancellationToken,
     speeds: Mutex<BTreeMap<NodeId, SourceHost>>,
     failed: Mutex<Failed>,
     /// Who gave the bytes of a pack last, by stripe, so that bytes that do not open can be laid to somebody.
@@ -68,12 +71,13 @@ pub(crate) struct HostSource {
 }
 
 impl HostSource {
-    /// A source for one job. Must be made inside the runtime.
-    pub(crate) fn new(node: &Arc<Node>, owned: &Arc<Owned>) -> Self {
+    /// A source for one job, which `cancel` ends. Must be made inside the runtime.
+    pub(crate) fn new(node: &Arc<Node>, owned: &Arc<Owned>, cancel: &CancellationToken) -> Self {
         Self {
             node: Arc::clone(node),
             owned: Arc::clone(owned),
             runtime: tokio::runtime::Handle::current(),
+            cancel: cancel.clone(),
             speeds: Mutex::default(),
             failed: Mutex::default(),
             givers: Mutex::default(),
@@ -411,7 +415,7 @@ fn shard_ranges(label: &SignedLabel, ranges: &[Range<u64>]) -> Vec<Vec<(ShardInd
 
 impl PackSource for HostSource {
     fn read(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>, SourceError> {
-        if self.node.stop.is_cancelled() {
+        if self.node.stop.is_cancelled() || self.cancel.is_cancelled() {
             return Err(SourceError::Cancelled);
         }
         if let Some(parts) = self.read_staged(pack, ranges) {
@@ -421,6 +425,7 @@ impl PackSource for HostSource {
             tokio::select! {
                 biased;
                 () = self.node.stop.cancelled() => Err(SourceError::Cancelled),
+                () = self.cancel.cancelled() => Err(SourceError::Cancelled),
                 parts = self.fetch(pack, ranges) => parts,
             }
         })

@@ -99,6 +99,7 @@ pub fn run(
             staging: context.staging,
             outlet: context.outlet,
             level: context.params.level,
+            is_dry_run: request.dry_run,
             workers: context.params.workers,
             packs_in_flight_max: context.params.packs_in_flight_max,
         },
@@ -188,7 +189,7 @@ fn sequence_walk<'e>(
         }
         drop(jobs_out);
         let sink = ChunkSink::new(env, sections);
-        let memory = Memory::new(context.file_cache);
+        let memory = Memory::new(context.file_cache, env.is_dry_run);
         let sequenced = take_steps(Sequencer::new(env, sink, memory, progress), steps_out);
         if sequenced.is_err() {
             env.cancel.cancel();
@@ -245,7 +246,7 @@ fn sequence_stream<'e>(
         ..Metadata::default()
     };
     let sink = ChunkSink::new(env, sections);
-    let mut sequencer = Sequencer::new(env, sink, Memory::new(env.file_cache), progress);
+    let mut sequencer = Sequencer::new(env, sink, Memory::new(env.file_cache, env.is_dry_run), progress);
     sequencer.stream(&stream.name, meta, &mut *stream.reader)?;
     end(sequencer.finish()?)
 }
@@ -294,10 +295,9 @@ fn commit(
         snapshot.warnings.push(stored(warning));
     }
     let sealed = seal_snapshot(&snapshot, env.keys)?;
-    let id = sealed.id;
     let packs_new = std::mem::take(&mut *env.packs_new.lock());
     let report = BackupReport {
-        snapshot: id,
+        snapshot: sealed.id,
         root_hash,
         files_new: counts.files_new,
         files_changed: counts.files_changed,
@@ -314,12 +314,14 @@ fn commit(
         end,
         warnings: walked.warnings,
     };
-    env.outlet.commit(Commit {
-        snapshot: &snapshot,
-        sealed,
-        packs_known: walked.packs_known,
-        packs_new,
-    })?;
+    if !env.is_dry_run {
+        env.outlet.commit(Commit {
+            snapshot: &snapshot,
+            sealed,
+            packs_known: walked.packs_known,
+            packs_new,
+        })?;
+    }
     Ok(report)
 }
 

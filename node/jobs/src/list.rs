@@ -11,7 +11,7 @@ use crate::cancel::{Cancel, Cancelled};
 use crate::meta_reader::MetaReader;
 use crate::opener::PackBook;
 use crate::pack_source::PackSource;
-use crate::progress::{Progress, Reporter, Warning};
+use crate::progress::{Progress, Reporter, Warning, WarningKind};
 use crate::section_reader::{ChunkError, SectionReader};
 use crate::snapshot_path::{self, PathError};
 use crate::tree_walk::{self, Found, TreeWalk, TreeWalkError, Visit};
@@ -77,7 +77,12 @@ pub enum ListError {
     Path(#[from] PathError),
     /// The path could not be looked up, because a directory on the way cannot be read.
     #[error("a directory on the way to the path cannot be read")]
-    Lookup(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Lookup {
+        /// What kind of trouble it is.
+        kind: WarningKind,
+        /// The trouble.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The catalogue failed.
     #[error("the catalogue could not be read")]
     Catalogue(#[from] IndexError),
@@ -94,7 +99,10 @@ impl From<TreeWalkError> for ListError {
         match error {
             TreeWalkError::Chunk(ChunkError::Cancelled) => Self::Cancelled,
             TreeWalkError::Chunk(ChunkError::Index(error)) => Self::Catalogue(error),
-            other => Self::Lookup(Box::new(other)),
+            other => Self::Lookup {
+                kind: other.kind(),
+                source: Box::new(other),
+            },
         }
     }
 }

@@ -35,6 +35,8 @@ pub enum WarningKind {
     Unavailable,
     /// An entry could not be written.
     NotRestored,
+    /// An entry of a kind that is never restored.
+    LeftOut,
     /// An entry is there, but not all of its attributes could be set.
     Attributes,
     /// A path named for backup is a symbolic link.
@@ -54,6 +56,7 @@ impl WarningKind {
             Self::Damaged => "damaged",
             Self::Unavailable => "unavailable",
             Self::NotRestored => "not_restored",
+            Self::LeftOut => "left_out",
             Self::Attributes => "attributes",
             Self::LinkNamed => "link_named",
             Self::HardLinkSplit => "hard_link_split",

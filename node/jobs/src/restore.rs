@@ -29,7 +29,7 @@ use crate::meta_reader::MetaReader;
 use crate::opener::PackBook;
 use crate::pack_source::PackSource;
 use crate::pattern::{PatternError, PatternSet};
-use crate::progress::{Progress, Reporter, Warning};
+use crate::progress::{Progress, Reporter, Warning, WarningKind};
 use crate::section_reader::{ChunkError, SectionReader};
 use crate::snapshot_path::{self, PathError};
 use crate::tree_walk::{self, Found, TreeWalkError};
@@ -146,7 +146,12 @@ pub enum RestoreError {
     Target(#[source] TargetError),
     /// The path could not be looked up, because a directory on the way cannot be read.
     #[error("a directory on the way to the path cannot be read")]
-    Lookup(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Lookup {
+        /// What kind of trouble it is.
+        kind: WarningKind,
+        /// The trouble.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The catalogue failed.
     #[error("the catalogue could not be read")]
     Catalogue(#[from] IndexError),
@@ -162,7 +167,7 @@ impl From<Cancelled> for RestoreError {
 }
 
 impl RestoreError {
-    /// The end of a job because of a chunk; `None` where only an entry suffers.
+    /// The end of a job because of a chunk; `Ok` where only an entry suffers.
     fn of_chunk(error: ChunkError) -> Result<ChunkError, Self> {
         match error {
             ChunkError::Cancelled => Err(Self::Cancelled),
@@ -177,7 +182,10 @@ impl From<TreeWalkError> for RestoreError {
         match error {
             TreeWalkError::Chunk(ChunkError::Cancelled) => Self::Cancelled,
             TreeWalkError::Chunk(ChunkError::Index(error)) => Self::Catalogue(error),
-            other => Self::Lookup(Box::new(other)),
+            other => Self::Lookup {
+                kind: other.kind(),
+                source: Box::new(other),
+            },
         }
     }
 }

@@ -56,6 +56,16 @@ impl From<ContentError<ChunkError>> for TreeWalkError {
     }
 }
 
+impl TreeWalkError {
+    /// What kind of warning it is.
+    pub(crate) fn kind(&self) -> WarningKind {
+        match self {
+            Self::Chunk(error) => error.kind(),
+            Self::Malformed | Self::TooDeep => WarningKind::Damaged,
+        }
+    }
+}
+
 /// A walk in progress.
 #[derive(Default)]
 pub(crate) struct TreeWalk {
@@ -158,11 +168,10 @@ fn next_entry(
 
 /// The warning about a directory that cannot be read to its end; an error where the whole job ends with it.
 pub(crate) fn broken(path: &[u8], error: TreeWalkError) -> Result<Warning, TreeWalkError> {
-    let kind = match &error {
-        TreeWalkError::Chunk(ChunkError::Cancelled | ChunkError::Index(_)) => return Err(error),
-        TreeWalkError::Chunk(error) => error.kind(),
-        TreeWalkError::Malformed | TreeWalkError::TooDeep => WarningKind::Damaged,
-    };
+    if let TreeWalkError::Chunk(ChunkError::Cancelled | ChunkError::Index(_)) = &error {
+        return Err(error);
+    }
+    let kind = error.kind();
     let message = format!("what is below it cannot be listed to its end: {error}");
     Ok(Warning::about(kind, path, message))
 }

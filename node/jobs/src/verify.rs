@@ -24,7 +24,9 @@ use crate::tree_walk::{self, TreeWalk, TreeWalkError, Visit};
 /// Trees that are remembered as seen (count), so that what snapshots share is walked once.
 const TREES_SEEN_MAX: usize = 200_000;
 /// Damage that a report lists (count). More is counted.
-const DAMAGE_MAX: usize = 10_000;
+const DAMAGE_MAX: usize = 1_000;
+/// Bytes of paths in that list.
+const DAMAGE_PATHS_LEN_MAX: usize = 128 * 1024;
 /// Bytes of a pack that are read at a time.
 const READ_LEN: u64 = 4 * 1024 * 1024;
 
@@ -98,10 +100,12 @@ pub struct VerifyReport {
     pub chunks: u64,
     /// Bytes that came from the source.
     pub bytes_read: u64,
-    /// What is wrong, up to 10,000.
+    /// What is wrong, up to 1,000 with 128 KiB of paths.
     pub damaged: Vec<Damage>,
     /// How much is wrong in all (count).
     pub damaged_count: u64,
+    /// How much of that cannot be had now, and may be sound (count).
+    pub unavailable_count: u64,
     /// Faults that cost nothing, since another place was good.
     pub warnings: Vec<Warning>,
 }
@@ -141,6 +145,7 @@ pub fn run(
     let mut verifier = Verifier {
         sections: &sections,
         report: VerifyReport::default(),
+        paths_len: 0,
         packs: BTreeSet::new(),
         seen: HashSet::new(),
         snapshot: None,
@@ -169,6 +174,8 @@ pub fn run(
 struct Verifier<'a> {
     sections: &'a SectionReader<'a>,
     report: VerifyReport,
+    /// Bytes of paths in the report's list of damage.
+    paths_len: usize,
     packs: BTreeSet<PackNumber>,
     /// First 16 bytes of the hash of contents that were walked.
     seen: HashSet<[u8; 16]>,
@@ -418,7 +425,10 @@ impl Verifier<'_> {
 
     fn damage(&mut self, damage: Damage) {
         self.report.damaged_count += 1;
-        if self.report.damaged.len() < DAMAGE_MAX {
+        self.report.unavailable_count += u64::from(damage.kind == DamageKind::Unavailable);
+        let paths_len = self.paths_len + damage.path.len();
+        if self.report.damaged.len() < DAMAGE_MAX && paths_len <= DAMAGE_PATHS_LEN_MAX {
+            self.paths_len = paths_len;
             self.report.damaged.push(damage);
         }
     }

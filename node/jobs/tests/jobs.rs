@@ -12,6 +12,8 @@
 mod backup;
 #[path = "jobs/damage.rs"]
 mod damage;
+#[path = "jobs/paths.rs"]
+mod paths;
 #[path = "jobs/restore.rs"]
 mod restore;
 #[path = "jobs/support.rs"]

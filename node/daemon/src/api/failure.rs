@@ -117,7 +117,7 @@ impl Failure {
     /// The job was cancelled.
     pub fn interrupted() -> Self {
         Self::new(Exit::Interrupted, "interrupted", "interrupted")
-            .with_hint("run the same command again: it continues")
+            .with_hint("run the command again: it goes on where it was")
     }
 
     /// The same failure, saying what to do.

@@ -190,7 +190,7 @@ impl Answer {
         match self {
             Self::Backup(summary) if summary.errors > 0 => Exit::Incomplete,
             Self::Restore(summary) if summary.errors > 0 => Exit::Incomplete,
-            Self::Verify(summary) if !summary.damaged.is_empty() => Exit::Damage,
+            Self::Verify(summary) if summary.damaged_count > 0 => Exit::Damage,
             _ => Exit::Done,
         }
     }
@@ -301,7 +301,7 @@ pub struct SnapshotRow {
     pub id: String,
     /// Its first eight digits.
     pub short_id: String,
-    /// When it began.
+    /// When it began; without the reader key, when it ended.
     pub time: String,
     /// Of which machine; `null` without the reader key.
     pub hostname: Option<String>,
@@ -355,9 +355,9 @@ pub struct RowsSummary {
 /// Files were restored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RestoreSummary {
-    /// Entries written.
+    /// Regular files written, each name of one with several; in a dry run, that would be looked at and written where they differ.
     pub files_restored: u64,
-    /// Entries that were right already.
+    /// Regular files that were right already, or that were to be left alone.
     pub files_unchanged: u64,
     /// Bytes written.
     pub bytes_restored: u64,
@@ -378,8 +378,10 @@ pub struct VerifySummary {
     pub shards: u64,
     /// Bytes that came from hosts.
     pub bytes_read: u64,
-    /// What is wrong.
+    /// What is wrong; of a great many only the first.
     pub damaged: Vec<Damage>,
+    /// How much is wrong in all.
+    pub damaged_count: u64,
     /// How long it took.
     pub seconds: f64,
 }
@@ -395,6 +397,11 @@ pub struct Damage {
     pub pack_id: Option<String>,
     /// The host, when it is one.
     pub peer_id: Option<String>,
+    /// The file or directory of a snapshot that suffers, when it is known.
+    pub path: Option<String>,
+    /// Its exact bytes, when they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_b64: Option<String>,
     /// Whether the pack can still be rebuilt from others.
     pub restorable: bool,
 }
@@ -413,7 +420,7 @@ pub struct PeerRow {
     pub peer_id: String,
     /// What it calls itself; not yet escaped.
     pub name: String,
-    /// `online`, `away` or `gone`; `unknown` where no node runs, and nobody was asked. With `--all` also `waiting` and `removed`.
+    /// `online` or `away`; `unknown` where no node runs, and nobody was asked. With `--all` also `waiting` and `removed`.
     pub state: String,
     /// Where it was last reached.
     pub addresses: Vec<String>,

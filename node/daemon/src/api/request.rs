@@ -74,7 +74,7 @@ impl Request {
 /// The circle's members to show.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Peers {
-    /// Also removed members and nodes that are only known by hearsay.
+    /// Also nodes that wait until a person decides, and removed members.
     #[serde(default)]
     pub all: bool,
 }
@@ -126,6 +126,9 @@ pub struct Backup {
     /// Stay on the file system of each path.
     #[serde(default)]
     pub one_file_system: bool,
+    /// Read and count, store nothing.
+    #[serde(default)]
+    pub dry_run: bool,
     /// What to wait for after the commit; `None` returns when all that reachable hosts take is sent.
     pub wait: Option<WaitGoal>,
     /// How long to wait, in milliseconds.
@@ -168,7 +171,7 @@ pub struct Ls {
     pub reader_key: Option<Secret>,
 }
 
-/// What to do with a file that is there already.
+/// What to do with a file that is there already. Directories get their attributes in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overwrite {

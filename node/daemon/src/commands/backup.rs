@@ -13,7 +13,7 @@ use tokio_util::io::SyncIoBridge;
 
 use crate::api::{
     Answer, Backup, BackupSummary, CancellationToken, Exit, Failure, Input, Message, Outlet, PeerName, Phase,
-    Progress, Protection, WaitGoal,
+    Progress, Protection, RawPath, WaitGoal,
 };
 use crate::clock;
 use crate::contact;
@@ -37,14 +37,18 @@ pub(crate) async fn run(
     input: Option<Input>,
     cancel: CancellationToken,
 ) -> Result<BackupSummary, Failure> {
-    let owned = node.owned().ok_or_else(no_archive)?;
+    let owned = super::owned(node)?;
     let started = clock::instant();
     let since = clock::now();
     let sent_before = node.transport.traffic().sent;
+    let is_dry_run = request.dry_run;
     let (wait, wait_for) = (request.wait, Duration::from_millis(request.wait_for_ms));
     // What another device has stored meanwhile is not stored again.
-    sync::refresh(node, &owned).await;
+    job::unless_cancelled(&cancel, sync::refresh(node, &owned)).await?;
     let report = run_job(node, &owned, request, out, input, &cancel).await?;
+    if is_dry_run {
+        return Ok(summarize(node, &report, None, clock::seconds_since(started), 0));
+    }
     let snapshot = summary_of(&owned, &report.snapshot)?;
     let goal = wait.map_or(Goal::Sent, Goal::Safety);
     let deadline = if wait.is_some() { wait_for } else { ARRIVAL_MAX };
@@ -53,9 +57,9 @@ pub(crate) async fn run(
     let summary = summarize(
         node,
         &report,
-        &safe,
+        Some(&safe),
         clock::seconds_since(started),
-        node.transport.traffic().sent - sent_before,
+        node.transport.traffic().sent.saturating_sub(sent_before),
     );
     match missed(node, wait, &safe) {
         None => Ok(summary),
@@ -65,16 +69,6 @@ pub(crate) async fn run(
             Err(failure)
         }
     }
-}
-
-/// There is nothing to back up into.
-pub(crate) fn no_archive() -> Failure {
-    Failure::new(
-        Exit::NothingHere,
-        "no_archive",
-        "this node has no archive of its own",
-    )
-    .with_hint("begin one with 'nuthatch init', or bring one back with 'nuthatch recover'")
 }
 
 async fn run_job(
@@ -99,11 +93,7 @@ async fn run_job(
         }
         (None, _) => None,
     };
-    let paths: Vec<_> = request
-        .paths
-        .iter()
-        .map(super::super::api::RawPath::to_path)
-        .collect();
+    let paths = request.paths.iter().map(RawPath::to_path).collect();
     let hostname = setup::machine_name();
     let raw_paths = request
         .paths
@@ -121,6 +111,7 @@ async fn run_job(
         username: user_name(),
         start: clock::now(),
         forbidden: vec![node.home.root().to_owned()],
+        dry_run: request.dry_run,
     };
     let progress = JobProgress::new(out, Phase::Read, (0, 0));
     let (worker, worker_owned) = (Arc::clone(node), Arc::clone(owned));
@@ -169,11 +160,16 @@ fn user_name() -> String {
 
 fn failure(error: &BackupError) -> Failure {
     match error {
-        BackupError::Cancelled => crate::perform::interrupted(),
+        BackupError::Cancelled => Failure::interrupted(),
         BackupError::StagingFull { .. } => Failure::from_error(Exit::TryLater, "staging_full", error).with_hint(
             "what was sealed is kept and the next run goes on from there; let hosts come online, or raise 'staging' in config.toml",
         ),
-        BackupError::PathCount { .. } | BackupError::Path { .. } | BackupError::StreamName | BackupError::Pattern(_) => {
+        BackupError::PathCount { .. }
+        | BackupError::Path { .. }
+        | BackupError::PathsLen { .. }
+        | BackupError::Tags
+        | BackupError::StreamName
+        | BackupError::Pattern(_) => {
             Failure::from_error(Exit::Usage, "usage", error)
         }
         BackupError::NothingReadable { .. } => Failure::from_error(Exit::Failed, "unreadable", error),
@@ -225,7 +221,7 @@ async fn wait_for_hosts(
             Goal::Safety(WaitGoal::Protected) => safe.protection >= Protection::Protected,
             Goal::Sent => safe.protection >= Protection::Protected || sent(node, state, waited),
         };
-        let is_hopeless = matches!(goal, Goal::Safety(_)) && node.has_no_others();
+        let is_hopeless = matches!(goal, Goal::Safety(wanted) if is_out_of_reach(node, wanted));
         // Without a goal only the arrival of hosts is waited for this long; while something is being sent, as long as it takes.
         let is_over = waited >= deadline && (matches!(goal, Goal::Safety(_)) || !is_sending(node));
         if is_done || is_hopeless || is_over {
@@ -245,11 +241,31 @@ async fn wait_for_hosts(
             current: None,
         });
         tokio::select! {
-            () = cancel.cancelled() => return Err(crate::perform::interrupted()),
+            () = cancel.cancelled() => return Err(Failure::interrupted()),
             () = tokio::time::sleep(LOOK) => {}
             _ = work.changed() => {}
         }
     }
+}
+
+/// Hosts that a goal takes at least (count).
+fn hosts_needed(node: &Node, goal: WaitGoal) -> usize {
+    match goal {
+        WaitGoal::Recoverable => 1,
+        WaitGoal::Protected => usize::from(node.config().survive.unwrap_or(0)) + 1,
+    }
+}
+
+/// Hosts that give space, or would if they had any (count).
+fn givers_count(node: &Node) -> usize {
+    let mut givers = node.pulse.full();
+    givers.extend(node.pulse.leases().into_keys());
+    givers.len()
+}
+
+/// Whether the circle has too few others even if each of them gives space, so that waiting is of no use.
+fn is_out_of_reach(node: &Node, goal: WaitGoal) -> bool {
+    node.others_count() < hosts_needed(node, goal)
 }
 
 fn is_sending(node: &Node) -> bool {
@@ -271,57 +287,55 @@ async fn measure(
     snapshot: &SnapshotSummary,
 ) -> Result<SnapshotProtection, Failure> {
     let (reader, owned, snapshot) = (Arc::clone(node), Arc::clone(owned), snapshot.clone());
-    tokio::task::spawn_blocking(move || protection::of_snapshot(&reader, &owned, &snapshot))
-        .await
-        .map_err(|error| Failure::new(Exit::Failed, "job", error.to_string()))?
+    super::blocking(move || protection::of_snapshot(&reader, &owned, &snapshot)).await
 }
 
 /// What a wait that was not fulfilled ends with.
 fn missed(node: &Node, wait: Option<WaitGoal>, safe: &SnapshotProtection) -> Option<Failure> {
-    let (goal, word) = match wait? {
+    let goal = wait?;
+    let (wanted, word) = match goal {
         WaitGoal::Recoverable => (Protection::Recoverable, "recoverable"),
         WaitGoal::Protected => (Protection::Protected, "protected"),
     };
-    if safe.protection >= goal {
+    if safe.protection >= wanted {
         return None;
     }
     let message = format!("the backup is complete, and not {word} yet");
-    if node.has_no_others() {
-        return Some(
-            Failure::new(Exit::NotEnoughHosts, "not_enough_hosts", message)
-                .with_hint("nobody keeps anything for this archive yet: 'nuthatch invite' makes a line for a friend; what is staged is sent by itself when one joins"),
-        );
-    }
-    if safe.waiting_for.is_empty() && node.pulse.leases().is_empty() {
-        return Some(
-            Failure::new(Exit::NotEnoughHosts, "not_enough_hosts", message).with_hint(
-                "no member of the circle gives space: ask them to join with --quota, or invite more friends",
-            ),
-        );
-    }
-    Some(
-        Failure::new(Exit::TryLater, "hosts_away", message)
-            .with_hint("hosts are away, busy or full; what is missing is sent by itself when they are back"),
-    )
+    let (exit, kind, hint) = if node.has_no_others() {
+        let hint = "nobody keeps anything for this archive yet: 'nuthatch invite' makes a line for a friend; what is staged is sent by itself when one joins";
+        (Exit::NotEnoughHosts, "not_enough_hosts", hint)
+    } else if is_out_of_reach(node, goal) {
+        let hint = "to survive as many losses as were asked for takes one host more than that: invite more friends, or ask for fewer with 'survive' in config.toml";
+        (Exit::NotEnoughHosts, "not_enough_hosts", hint)
+    } else if safe.waiting_for.is_empty() && givers_count(node) < hosts_needed(node, goal) {
+        let hint =
+            "too few members of the circle give space: ask them to join with --quota, or invite more friends";
+        (Exit::NotEnoughHosts, "not_enough_hosts", hint)
+    } else {
+        let hint = "hosts are away, busy or full; what is missing is sent by itself when they are back";
+        (Exit::TryLater, "hosts_away", hint)
+    };
+    Some(Failure::new(exit, kind, message).with_hint(hint))
 }
 
+/// The answer; without a protection, that of a dry run.
 fn summarize(
     node: &Node,
     report: &BackupReport,
-    safe: &SnapshotProtection,
+    safe: Option<&SnapshotProtection>,
     seconds: f64,
     bytes_sent: u64,
 ) -> BackupSummary {
     let waiting_for = safe
-        .waiting_for
         .iter()
+        .flat_map(|safe| &safe.waiting_for)
         .map(|id| PeerName {
             peer_id: nuthatch_transport::peer_id_text(*id),
             name: node.circle.name_of(id),
         })
         .collect();
     BackupSummary {
-        snapshot_id: Some(report.snapshot.to_string()),
+        snapshot_id: safe.map(|_| report.snapshot.to_string()),
         root_hash: Some(report.root_hash.to_string()),
         files_new: report.files_new,
         files_changed: report.files_changed,
@@ -335,9 +349,9 @@ fn summarize(
         bytes_sent,
         errors: report.errors,
         seconds,
-        protection: safe.protection,
-        survives_losses: safe.survives,
-        hosts: safe.hosts,
+        protection: safe.map_or(Protection::Staged, |safe| safe.protection),
+        survives_losses: safe.map_or(0, |safe| safe.survives),
+        hosts: safe.map_or(0, |safe| safe.hosts),
         waiting_for,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nuthatch_format::tree::{Entry, EntryKind};
 use nuthatch_jobs::list::{self, Depth, ListContext, ListError, ListRequest};
-use nuthatch_jobs::snapshots;
+use nuthatch_jobs::{WarningKind, snapshots};
 
 use crate::api::{
     CancellationToken, EntryRow, Exit, Failure, Ls, Message, Outlet, Phase, RowsSummary, ShownPath,
@@ -22,10 +22,10 @@ pub(crate) async fn run(
     out: &Outlet,
     cancel: CancellationToken,
 ) -> Result<RowsSummary, Failure> {
-    let owned = node.owned().ok_or_else(super::backup::no_archive)?;
+    let owned = super::owned(node)?;
     let keys = setup::reader_keys(request.reader_key.as_ref(), &owned.writer)?;
     let record = super::select::select(&owned, &request.part.snapshot)?;
-    contact::hosts(node).await;
+    job::unless_cancelled(&cancel, contact::hosts(node)).await?;
     let snapshot = snapshots::open(&record.summary.id, &owned.catalogue, &keys)
         .map_err(|error| Failure::from_error(Exit::Damage, "snapshot", &error))?;
     let job_request = ListRequest {
@@ -37,13 +37,14 @@ pub(crate) async fn run(
             Depth::Entries
         },
     };
-    let source = Arc::new(HostSource::new(node, &owned));
+    let source = Arc::new(HostSource::new(node, &owned, &cancel));
+    let worker_source = Arc::clone(&source);
     let (progress, rows) = (JobProgress::new(out, Phase::Restore, (0, 0)), out.clone());
     let ended = job::run(node, &cancel, move |flag| {
         let context = ListContext {
             keys: &keys,
             catalogue: &owned.catalogue,
-            source: source.as_ref(),
+            source: worker_source.as_ref(),
         };
         list::run(
             &job_request,
@@ -59,19 +60,22 @@ pub(crate) async fn run(
     .await?;
     match ended {
         Ok(report) if report.errors == 0 => Ok(RowsSummary { rows: report.entries }),
-        Ok(report) => Err(Failure::new(
-            Exit::TryLater,
-            "hosts_away",
-            format!("{} directories could not be listed to their end", report.errors),
-        )
-        .with_hint("run the command again when more hosts are online")),
-        Err(ListError::Cancelled) => Err(crate::perform::interrupted()),
+        Ok(report) => {
+            let message = format!("{} directories could not be listed to their end", report.errors);
+            let is_away = report
+                .warnings
+                .iter()
+                .any(|warning| warning.kind == WarningKind::Unavailable);
+            Err(job::incomplete(message, is_away, source.has_lost()))
+        }
+        Err(ListError::Cancelled) => Err(Failure::interrupted()),
         Err(error @ ListError::NotFound { .. }) => {
             Err(Failure::from_error(Exit::Failed, "not_found", &error))
         }
         Err(error @ ListError::Path(_)) => Err(Failure::from_error(Exit::Usage, "usage", &error)),
-        Err(error @ ListError::Lookup(_)) => Err(Failure::from_error(Exit::TryLater, "hosts_away", &error)
-            .with_hint("too few hosts answer now: run the command again when more of them are online")),
+        Err(error @ ListError::Lookup { kind, .. }) => {
+            Err(job::not_looked_up(&error, kind, source.has_lost()))
+        }
         Err(error @ ListError::Catalogue(_)) => Err(Failure::from_error(Exit::Failed, "catalogue", &error)),
     }
 }

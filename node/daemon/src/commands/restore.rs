@@ -25,11 +25,11 @@ pub(crate) async fn run(
     out: &Outlet,
     cancel: CancellationToken,
 ) -> Result<RestoreSummary, Failure> {
-    let owned = node.owned().ok_or_else(super::backup::no_archive)?;
+    let owned = super::owned(node)?;
     let (started, since) = (clock::instant(), clock::now());
     let keys = setup::reader_keys(request.reader_key.as_ref(), &owned.writer)?;
     let record = super::select::select(&owned, &request.part.snapshot)?;
-    contact::hosts(node).await;
+    job::unless_cancelled(&cancel, contact::hosts(node)).await?;
     let snapshot = snapshots::open(&record.summary.id, &owned.catalogue, &keys)
         .map_err(|error| Failure::from_error(Exit::Damage, "snapshot", &error))?;
     let progress = JobProgress::new(
@@ -50,7 +50,7 @@ pub(crate) async fn run(
         },
         dry_run: request.dry_run,
     };
-    let source = Arc::new(HostSource::new(node, &owned));
+    let source = Arc::new(HostSource::new(node, &owned, &cancel));
     let scratch = node.home.root().to_owned();
     let (worker_source, worker_owned) = (Arc::clone(&source), Arc::clone(&owned));
     let ended = job::run(node, &cancel, move |flag| {
@@ -65,7 +65,7 @@ pub(crate) async fn run(
     })
     .await?;
     job::name_faults(node, since, out).await;
-    let report = ended.map_err(|error| failure(&error))?;
+    let report = ended.map_err(|error| failure(&error, source.has_lost()))?;
     let summary = RestoreSummary {
         files_restored: report.files_restored,
         files_unchanged: report.files_unchanged,
@@ -88,33 +88,18 @@ pub(crate) async fn run(
 fn incomplete(report: &RestoreReport, has_lost: bool) -> Option<Failure> {
     let has = |kind| report.warnings.iter().any(|warning| warning.kind == kind);
     let message = format!("{} entries could not be restored", report.errors);
-    if report.errors == 0 {
-        None
-    } else if has(WarningKind::Unavailable) && has_lost {
-        Some(
-            Failure::new(Exit::NotEnoughHosts, "not_enough_hosts", message)
-                .with_hint("too few known hosts hold the missing parts, even with those that are away; the rest is restored"),
-        )
-    } else if has(WarningKind::Unavailable) {
-        Some(
-            Failure::new(Exit::TryLater, "hosts_away", message)
-                .with_hint("run the command again when more hosts are online: it goes on where it was"),
-        )
-    } else if has(WarningKind::Damaged) {
-        Some(Failure::new(Exit::Damage, "damaged", message))
-    } else {
-        None
-    }
+    let is_away = has(WarningKind::Unavailable);
+    let is_for_want = report.errors > 0 && (is_away || has(WarningKind::Damaged));
+    is_for_want.then(|| job::incomplete(message, is_away, has_lost))
 }
 
-fn failure(error: &RestoreError) -> Failure {
+fn failure(error: &RestoreError, has_lost: bool) -> Failure {
     match error {
-        RestoreError::Cancelled => crate::perform::interrupted(),
+        RestoreError::Cancelled => Failure::interrupted(),
         RestoreError::NotFound { .. } => Failure::from_error(Exit::Failed, "not_found", error)
             .with_hint("'nuthatch ls ID' shows what the snapshot has"),
         RestoreError::Path(_) | RestoreError::Pattern(_) => Failure::from_error(Exit::Usage, "usage", error),
-        RestoreError::Lookup(_) => Failure::from_error(Exit::TryLater, "hosts_away", error)
-            .with_hint("too few hosts answer now: run the command again when more of them are online"),
+        RestoreError::Lookup { kind, .. } => job::not_looked_up(error, *kind, has_lost),
         other => Failure::from_error(Exit::Failed, "restore", other),
     }
 }

@@ -9,11 +9,12 @@ use nuthatch_jobs::snapshots;
 use nuthatch_jobs::verify::{self, DamageKind, Effort, VerifyContext, VerifyError, VerifyRequest};
 
 use crate::api::{
-    CancellationToken, Damage, Exit, Failure, Outlet, Phase, Protection, Verify, VerifyDepth, VerifySummary,
+    Answer, CancellationToken, Damage, Exit, Failure, Message, Outlet, Phase, Protection, ShownPath, Verify,
+    VerifyDepth, VerifySummary,
 };
 use crate::clock;
 use crate::contact;
-use crate::events::Fault;
+use crate::events::{Fault, FaultKind};
 use crate::job::{self, JobProgress};
 use crate::node::{Node, Owned};
 use crate::protection;
@@ -31,7 +32,7 @@ pub(crate) async fn run(
     out: &Outlet,
     cancel: CancellationToken,
 ) -> Result<VerifySummary, Failure> {
-    let owned = node.owned().ok_or_else(super::backup::no_archive)?;
+    let owned = super::owned(node)?;
     let (started, since) = (clock::instant(), clock::now());
     let wanted = match &request.snapshot {
         Some(text) => vec![super::select::select(&owned, text)?.summary],
@@ -40,17 +41,18 @@ pub(crate) async fn run(
             .snapshots()
             .map_err(|error| Failure::from_error(Exit::Failed, "catalogue", &error))?,
     };
-    contact::hosts(node).await;
-    let mut damaged = inventories(node, &owned).await;
+    job::unless_cancelled(&cancel, contact::hosts(node)).await?;
+    let named = job::unless_cancelled(&cancel, inventories(node, &owned)).await?;
     let mut summary = VerifySummary {
         packs: 0,
         shards: 0,
         bytes_read: 0,
         damaged: Vec::new(),
+        damaged_count: 0,
         seconds: 0.0,
     };
-    if request.depth == VerifyDepth::Quick {
-        damaged.extend(held(node, &owned, wanted, &mut summary).await?);
+    let mut found = if request.depth == VerifyDepth::Quick {
+        held(node, &owned, wanted, &mut summary).await?
     } else {
         let keys = setup::reader_keys(request.reader_key.as_ref(), &owned.writer)?;
         let effort = if request.depth == VerifyDepth::ReadData {
@@ -58,18 +60,61 @@ pub(crate) async fn run(
         } else {
             Effort::Metadata
         };
-        damaged.extend(read(node, &owned, (wanted, keys, effort), (out, &cancel), &mut summary).await?);
-    }
+        read(node, &owned, (wanted, keys, effort), (out, &cancel), &mut summary).await?
+    };
     job::name_faults(node, since, out).await;
-    damaged.extend(
-        node.events
-            .faults_since(since)
-            .into_iter()
-            .map(|fault| of_fault(&fault)),
+    let faults = node.events.faults_since(since);
+    found.add(named);
+    found.add(
+        faults
+            .iter()
+            .filter(|fault| is_about_data(fault.kind))
+            .map(of_fault),
     );
-    summary.damaged = damaged;
+    let absent = found.absent();
+    (summary.damaged, summary.damaged_count) = (found.damaged, found.count);
     summary.seconds = clock::seconds_since(started);
-    Ok(summary)
+    match absent {
+        None => Ok(summary),
+        Some(failure) => {
+            out.send(Message::Summary(Answer::Verify(summary))).await;
+            Err(failure)
+        }
+    }
+}
+
+/// What a verification came upon.
+#[derive(Debug, Default)]
+struct Found {
+    damaged: Vec<Damage>,
+    /// In all (count), listed or not.
+    count: u64,
+    /// Of those, what may be sound and can't be had now (count).
+    absent_count: u64,
+    /// Whether it can't be had even with the hosts that are away.
+    is_lost: bool,
+}
+
+impl Found {
+    fn add(&mut self, more: impl IntoIterator<Item = Damage>) {
+        let before = self.damaged.len();
+        self.damaged.extend(more);
+        self.count += (self.damaged.len() - before) as u64;
+    }
+
+    /// What a verification ends with that found nothing damaged, and not everything.
+    fn absent(&self) -> Option<Failure> {
+        if self.count == 0 || self.absent_count < self.count {
+            return None;
+        }
+        let message = "nothing was found damaged, but not all of it can be had from hosts now";
+        Some(job::incomplete(message, true, self.is_lost))
+    }
+}
+
+/// Whether a fault says something about what is kept of the archive.
+fn is_about_data(kind: FaultKind) -> bool {
+    !matches!(kind, FaultKind::InvitationReused)
 }
 
 /// Compares every reachable host's inventory; shards that a host no longer names are damage.
@@ -92,9 +137,8 @@ async fn inventories(node: &Arc<Node>, owned: &Arc<Owned>) -> Vec<Damage> {
                     "{} no longer has {lost_count} shards that it signed for",
                     node.circle.name_of(&host)
                 ),
-                pack_id: None,
                 peer_id: Some(nuthatch_transport::peer_id_text(host)),
-                restorable: true,
+                ..nothing_known(true)
             });
         }
     }
@@ -107,33 +151,34 @@ async fn held(
     owned: &Arc<Owned>,
     wanted: Vec<SnapshotSummary>,
     summary: &mut VerifySummary,
-) -> Result<Vec<Damage>, Failure> {
+) -> Result<Found, Failure> {
     let (reader, owned) = (Arc::clone(node), Arc::clone(owned));
-    let looked = tokio::task::spawn_blocking(move || {
-        let mut damaged = Vec::new();
-        let packs = owned.catalogue.pack_count().unwrap_or(0);
+    let (found, packs) = super::blocking(move || {
+        let mut found = Found::default();
+        let packs = owned
+            .catalogue
+            .pack_count()
+            .map_err(|error| super::catalogue_failure(&error))?;
         for snapshot in &wanted {
             let safe = protection::of_snapshot(&reader, &owned, snapshot)?;
             if safe.protection == Protection::Staged {
-                damaged.push(Damage {
+                found.absent_count += 1;
+                found.is_lost |= safe.waiting_for.is_empty();
+                found.add([Damage {
                     kind: "missing".to_owned(),
                     message: format!(
                         "snapshot {} could not be restored from hosts alone",
                         snapshot.id.short()
                     ),
-                    pack_id: None,
-                    peer_id: None,
-                    restorable: false,
-                });
+                    ..nothing_known(false)
+                }]);
             }
         }
-        Ok::<_, Failure>((damaged, packs))
-    });
-    let (damaged, packs) = looked
-        .await
-        .map_err(|error| Failure::new(Exit::Failed, "job", error.to_string()))??;
+        Ok((found, packs))
+    })
+    .await?;
     summary.packs = packs;
-    Ok(damaged)
+    Ok(found)
 }
 
 async fn read(
@@ -142,7 +187,7 @@ async fn read(
     (wanted, keys, effort): (Vec<SnapshotSummary>, ReaderKeys, Effort),
     (out, cancel): (&Outlet, &CancellationToken),
     summary: &mut VerifySummary,
-) -> Result<Vec<Damage>, Failure> {
+) -> Result<Found, Failure> {
     let mut opened = Vec::new();
     for snapshot in wanted {
         let open = snapshots::open(&snapshot.id, &owned.catalogue, &keys)
@@ -153,7 +198,7 @@ async fn read(
         snapshots: opened,
         effort,
     };
-    let source = Arc::new(HostSource::new(node, owned));
+    let source = Arc::new(HostSource::new(node, owned, cancel));
     let progress = JobProgress::new(out, Phase::Verify, (0, 0));
     let (worker_source, worker_owned) = (Arc::clone(&source), Arc::clone(owned));
     let ended = job::run(node, cancel, move |flag| {
@@ -167,16 +212,21 @@ async fn read(
     .await?;
     let report = match ended {
         Ok(report) => report,
-        Err(VerifyError::Cancelled) => return Err(crate::perform::interrupted()),
+        Err(VerifyError::Cancelled) => return Err(Failure::interrupted()),
         Err(error) => return Err(Failure::from_error(Exit::Failed, "catalogue", &error)),
     };
     if effort == Effort::EveryByte {
-        every_shard(node, owned, &source).await?;
+        job::unless_cancelled(cancel, every_shard(node, owned, &source)).await??;
     }
     summary.packs = report.packs;
     summary.shards = source.shards();
     summary.bytes_read = report.bytes_read.max(source.fetched());
-    Ok(report.damaged.iter().map(of_damage).collect())
+    Ok(Found {
+        damaged: report.damaged.iter().map(of_damage).collect(),
+        count: report.damaged_count,
+        absent_count: report.unavailable_count,
+        is_lost: source.has_lost(),
+    })
 }
 
 /// Reads every shard of every host that is online, parity too: what a restore has not needed may be needed when hosts are gone.
@@ -216,6 +266,7 @@ async fn every_shard(node: &Arc<Node>, owned: &Arc<Owned>, source: &Arc<HostSour
 }
 
 fn of_damage(damage: &verify::Damage) -> Damage {
+    let shown = (!damage.path.is_empty()).then(|| ShownPath::new(&damage.path));
     Damage {
         kind: match damage.kind {
             DamageKind::NoPlace => "missing",
@@ -227,6 +278,8 @@ fn of_damage(damage: &verify::Damage) -> Damage {
         message: damage.message.clone(),
         pack_id: damage.pack.map(|pack| pack.to_string()),
         peer_id: damage.host.map(nuthatch_transport::peer_id_text),
+        path: shown.as_ref().map(|shown| shown.path.clone()),
+        path_b64: shown.and_then(|shown| shown.path_b64),
         restorable: damage.kind == DamageKind::FalseClaim,
     }
 }
@@ -236,8 +289,19 @@ fn of_fault(fault: &Fault) -> Damage {
     Damage {
         kind: fault.kind.word().to_owned(),
         message: fault.message.clone(),
-        pack_id: None,
         peer_id: fault.node.map(nuthatch_transport::peer_id_text),
-        restorable: true,
+        ..nothing_known(true)
+    }
+}
+
+fn nothing_known(restorable: bool) -> Damage {
+    Damage {
+        kind: String::new(),
+        message: String::new(),
+        pack_id: None,
+        peer_id: None,
+        path: None,
+        path_b64: None,
+        restorable,
     }
 }

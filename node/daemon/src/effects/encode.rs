@@ -132,7 +132,7 @@ fn hash(file: &File) -> std::io::Result<PackId> {
 
 /// Gets a pack back from its hosts, into staging.
 async fn fetch(node: &Arc<Node>, owned: &Arc<Owned>, record: &PackRecord) -> Result<(), String> {
-    let source = HostSource::new(node, owned);
+    let source = HostSource::new(node, owned, &node.stop);
     let wanted = record.clone();
     let bytes = source
         .fetch_pack(&wanted)

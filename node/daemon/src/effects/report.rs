@@ -1,6 +1,6 @@
 //! What the engine says about its doings, as events that people read and as state that jobs wait for.
 
-use nuthatch_engine::boundary::{Event, PackNumber, PathClass};
+use nuthatch_engine::boundary::{Event, LeaseRefusal, OfferRefusal, PackNumber, PathClass};
 use nuthatch_format::NodeId;
 
 use crate::clock;
@@ -48,10 +48,11 @@ pub(super) fn report(node: &Node, event: Event) {
             node.pulse.stir();
         }
         Event::LeaseRefused { node: peer, reason } => {
+            node.pulse.set_full(peer, reason == LeaseRefusal::Full);
             node.events.say(
                 "lease_refused",
                 Some(peer),
-                format!("{} gives no space: {reason:?}", name(&peer)),
+                format!("{} gives no space: {}", name(&peer), why_no_lease(reason)),
             );
             node.pulse.nudge();
         }
@@ -68,7 +69,7 @@ pub(super) fn report(node: &Node, event: Event) {
             node.events.say(
                 "refused",
                 Some(peer),
-                format!("{} refused a shard: {reason:?}", name(&peer)),
+                format!("{} refused a shard: {}", name(&peer), why_no_shard(reason)),
             );
         }
         Event::Shaped { scheme, again, .. } => {
@@ -95,6 +96,27 @@ pub(super) fn report(node: &Node, event: Event) {
             node.pulse.stir();
         }
         Event::Quiet { incomplete_count } => node.pulse.quiet(incomplete_count),
+    }
+}
+
+fn why_no_lease(reason: LeaseRefusal) -> &'static str {
+    match reason {
+        LeaseRefusal::NotHosting => "it keeps nothing for others",
+        LeaseRefusal::NotMember => "it does not know this node as a member of the circle",
+        LeaseRefusal::Full => "its space is full",
+        LeaseRefusal::TooManyArchives => "it keeps too many archives already",
+    }
+}
+
+fn why_no_shard(reason: OfferRefusal) -> &'static str {
+    match reason {
+        OfferRefusal::NoLease => "it has promised this archive no space",
+        OfferRefusal::Full => "its space is full",
+        OfferRefusal::NotBelieved => "it has not seen the journal entry for it yet",
+        OfferRefusal::StripeAlreadyHere => "it has another shard of the same pack",
+        OfferRefusal::NotAllowed => "it does not know this node as a device of the archive",
+        OfferRefusal::Damaged => "the bytes did not match their label",
+        OfferRefusal::Version => "it speaks another version",
     }
 }
 

@@ -58,6 +58,7 @@ fn stdin_backup() -> Request {
         tags: vec![],
         excludes: vec![],
         one_file_system: false,
+        dry_run: false,
         wait: None,
         wait_for_ms: 0,
         stdin_name: Some(RawPath(b"x".to_vec())),

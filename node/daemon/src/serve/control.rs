@@ -98,10 +98,7 @@ async fn reply(node: &Arc<Node>, asker: NodeId, request: Request) -> Result<Repl
         }
         Request::Introductions(archive) => {
             readable(node, &archive, asker)?;
-            blocking(node, move |node| {
-                Ok(Reply::Introductions(node.introductions(&archive)))
-            })
-            .await
+            blocking(node, move |node| Ok(Reply::Introductions(node.introductions()))).await
         }
         Request::StripeLabels(asked) => {
             readable(node, &asked.archive, asker)?;

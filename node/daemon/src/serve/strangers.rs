@@ -142,6 +142,6 @@ fn decide(
     );
     Ok(ClaimReply::Granted(ClaimGrant {
         circle: node.circle.id(),
-        introductions: node.introductions(&archive),
+        introductions: node.introductions(),
     }))
 }

@@ -38,6 +38,8 @@ pub(crate) struct Env<'a> {
     pub(crate) outlet: &'a dyn Outlet,
     /// How hard to compress.
     pub(crate) level: Level,
+    /// Nothing is stored: neither packs nor what the next backup would know.
+    pub(crate) is_dry_run: bool,
     /// Set when the job is cancelled or a part of it fails.
     pub(crate) cancel: Cancel,
     /// For sections on their way from the sequencer into a pack.
@@ -48,9 +50,9 @@ pub(crate) struct Env<'a> {
     pub(crate) buffers: Mutex<Vec<Vec<u8>>>,
     /// For small files on their way from a reader to the sequencer.
     pub(crate) read_ahead: ByteBudget,
-    /// Bytes in packs that were staged.
+    /// Bytes in packs that were staged, or would be.
     pub(crate) bytes_stored: AtomicU64,
-    /// Packs that were staged.
+    /// Packs that were staged, or would be.
     pub(crate) packs_new: Mutex<Vec<PackId>>,
     failure: Mutex<Option<BackupError>>,
 }
@@ -64,6 +66,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) staging: &'a Staging,
     pub(crate) outlet: &'a dyn Outlet,
     pub(crate) level: Level,
+    pub(crate) is_dry_run: bool,
     pub(crate) workers: usize,
     pub(crate) packs_in_flight_max: usize,
 }
@@ -79,6 +82,7 @@ impl<'a> Env<'a> {
             staging: parts.staging,
             outlet: parts.outlet,
             level: parts.level,
+            is_dry_run: parts.is_dry_run,
             cancel: cancel.for_parts(),
             sections: ByteBudget::new((2 * parts.workers as u64 + 2) * SECTION_LEN_MAX as u64),
             packs: ByteBudget::new(parts.packs_in_flight_max.max(1) as u64 * PACK_LEN as u64),
@@ -110,7 +114,7 @@ impl<'a> Env<'a> {
         PackPlan::with_buffer(kind, buffer.unwrap_or_default())
     }
 
-    /// Counts a staged pack.
+    /// Counts a pack that is staged, or would be.
     pub(crate) fn staged(&self, id: PackId, len: u64) {
         self.bytes_stored.fetch_add(len, Ordering::Relaxed);
         self.packs_new.lock().push(id);

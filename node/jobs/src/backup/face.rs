@@ -42,6 +42,8 @@ pub struct BackupRequest {
     pub forbidden: Vec<PathBuf>,
     /// The snapshot before this one, of the same host and paths.
     pub parent: Option<SnapshotId>,
+    /// Read, cut, compress and count, and store nothing.
+    pub dry_run: bool,
 }
 
 /// A stream and the name of the file that it becomes.
@@ -100,7 +102,7 @@ impl BackupParams {
 /// How a backup went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupReport {
-    /// The snapshot.
+    /// The snapshot; of a dry run, the one that nobody has stored.
     pub snapshot: SnapshotId,
     /// Keyed hash of the root tree: equal when nothing at all differs.
     pub root_hash: ChunkId,

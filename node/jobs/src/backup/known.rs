@@ -198,16 +198,18 @@ impl ChunkReader for Lists<'_> {
 /// What this backup saw, for the next one, and for further names of the same file in this one.
 pub(crate) struct Memory<'e> {
     cache: &'e FileCache,
+    is_dry_run: bool,
     rows: Vec<CachedRow>,
     ids_len: usize,
     links: HashMap<(u64, u64), (FileStamp, KnownFile)>,
 }
 
 impl<'e> Memory<'e> {
-    /// Nothing seen yet.
-    pub(crate) fn new(cache: &'e FileCache) -> Self {
+    /// Nothing seen yet. A dry run remembers nothing for the next backup.
+    pub(crate) fn new(cache: &'e FileCache, is_dry_run: bool) -> Self {
         Self {
             cache,
+            is_dry_run,
             rows: Vec::new(),
             ids_len: 0,
             links: HashMap::new(),
@@ -252,6 +254,9 @@ impl<'e> Memory<'e> {
     }
 
     fn row(&mut self, named: &Named, content: Content, holes: Vec<Hole>) -> Result<(), KnownError> {
+        if self.is_dry_run {
+            return Ok(());
+        }
         self.ids_len += content.chunks.len() * ChunkId::LEN;
         self.rows.push(CachedRow {
             path: named.path.clone(),

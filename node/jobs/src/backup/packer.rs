@@ -105,8 +105,10 @@ impl<'e> Packer<'e> {
     fn seal(&self, pack: FullPack<'e>) -> Result<(), BackupError> {
         let FullPack { plan, fill, _held } = pack;
         let sealed = plan.seal(self.env.keys, fill)?;
-        self.stage(&sealed)?;
-        self.env.outlet.pack_staged(&sealed)?;
+        if !self.env.is_dry_run {
+            self.stage(&sealed)?;
+            self.env.outlet.pack_staged(&sealed)?;
+        }
         self.env.staged(sealed.id, sealed.bytes.len() as u64);
         self.env.buffers.lock().push(sealed.bytes);
         Ok(())

@@ -101,11 +101,11 @@ impl<'e> ChunkSink<'e> {
     }
 
     fn flush_lists(&mut self) -> Result<(), BackupError> {
-        if !self.lists.is_empty() {
+        if !self.lists.is_empty() && !self.env.is_dry_run {
             self.env.file_cache.put_lists(&self.lists)?;
-            self.lists.clear();
-            self.lists_len = 0;
         }
+        self.lists.clear();
+        self.lists_len = 0;
         Ok(())
     }
 
@@ -123,6 +123,11 @@ impl<'e> ChunkSink<'e> {
 
     /// Has everything staged so far journalled, so that the catalogue remembers it instead of this sink.
     fn forget_journalled(&mut self) -> Result<(), BackupError> {
+        if self.env.is_dry_run {
+            // Nothing gets there: what comes again counts again.
+            self.own.clear();
+            return Ok(());
+        }
         self.env.outlet.flush()?;
         let mut left = HashSet::new();
         for id in self.own.drain() {

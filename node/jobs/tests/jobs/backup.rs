@@ -2,50 +2,16 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use nuthatch_format::SnapshotId;
 use nuthatch_format::chunker::{Chunker, ChunkerParams};
 use nuthatch_format::content::CONTENT_IDS_MAX;
 use nuthatch_jobs::backup::outlet::Outlet as _;
 use nuthatch_jobs::backup::{BackupError, StreamSource};
-use nuthatch_jobs::list::{self, Depth, ListContext, ListRequest};
 use nuthatch_jobs::{Cancel, Silent, WarningKind};
 
-use super::support::{Node, Watch, is_root, noise, request};
-
-/// Paths of all entries of a snapshot.
-fn listed(node: &Node, id: &SnapshotId) -> Vec<String> {
-    let request = ListRequest {
-        snapshot: node.snapshot(id),
-        subpath: vec![],
-        depth: Depth::Everything,
-    };
-    let keys = node.reader();
-    let source = node.source();
-    let context = ListContext {
-        keys: &keys,
-        catalogue: &node.catalogue,
-        source: &source,
-    };
-    let mut paths = Vec::new();
-    let mut each = |path: &[u8], _: &nuthatch_format::tree::Entry| {
-        paths.push(String::from_utf8_lossy(path).into_owned());
-        true
-    };
-    let report = list::run(&request, context, &mut each, &Silent, &Cancel::new()).unwrap();
-    assert_eq!(report.entries as usize, paths.len());
-    paths
-}
-
-fn below(root: &Path, paths: &[String]) -> Vec<String> {
-    let prefix = format!("{}/", root.display());
-    paths
-        .iter()
-        .filter_map(|path| path.strip_prefix(&prefix).map(str::to_owned))
-        .collect()
-}
+use super::support::{Node, Watch, below, is_root, listed, noise, request};
 
 #[test]
 fn a_second_backup_of_the_same_stores_no_pack() {
@@ -307,107 +273,31 @@ fn what_may_not_be_read_is_listed_and_the_rest_is_stored() {
 }
 
 #[test]
-fn what_is_excluded_or_the_nodes_own_is_left_out() {
+fn a_dry_run_counts_and_leaves_no_trace() {
     let (node, files) = (Node::new(), tempfile::tempdir().unwrap());
-    for path in [
-        "src/main.rs",
-        "src/main.o",
-        "target/debug/x",
-        "keep/target/y",
-        "home/secret",
-        "notes.tmp",
-    ] {
-        let path = files.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, b"x").unwrap();
-    }
-    let mut wanted = request(&[files.path()]);
-    wanted.excludes = ["*.o", "*.tmp", &format!("{}/target/", files.path().display())]
-        .map(String::from)
-        .to_vec();
-    wanted.forbidden = vec![files.path().join("home")];
-    let report = node.try_backup(wanted, &Silent, &Cancel::new()).unwrap();
-    assert_eq!(
-        below(files.path(), &listed(&node, &report.snapshot)),
-        ["keep", "keep/target", "keep/target/y", "src", "src/main.rs"]
-    );
-}
-
-#[test]
-fn a_named_path_in_the_nodes_own_home_is_an_error() {
-    let (node, files) = (Node::new(), tempfile::tempdir().unwrap());
-    fs::create_dir(files.path().join("home")).unwrap();
-    fs::write(files.path().join("home/secret"), b"x").unwrap();
-    fs::write(files.path().join("other"), b"x").unwrap();
-    let run = |names: &[&str]| {
-        let paths: Vec<_> = names.iter().map(|name| files.path().join(name)).collect();
-        let mut wanted = request(&paths.iter().map(AsRef::as_ref).collect::<Vec<_>>());
-        wanted.forbidden = vec![files.path().join("home")];
-        node.try_backup(wanted, &Silent, &Cancel::new())
-    };
-    for name in ["home", "home/secret"] {
-        let error = run(&[name]).unwrap_err();
-        assert!(
-            matches!(&error, BackupError::NothingReadable { first } if first.contains("own home")),
-            "{error}"
-        );
-    }
-    let report = run(&["home", "other"]).unwrap();
-    assert_eq!((report.files_new, report.errors), (1, 1));
-}
-
-#[test]
-fn what_a_snapshot_cannot_keep_is_refused_before_anything_is_stored() {
-    let (node, files) = (Node::new(), tempfile::tempdir().unwrap());
-    fs::write(files.path().join("a"), b"x").unwrap();
-    let tagged = |tags: Vec<String>| {
+    fs::write(files.path().join("a"), noise(1, 20 << 20)).unwrap();
+    fs::write(files.path().join("b"), b"b").unwrap();
+    let run = |dry_run| {
         let mut wanted = request(&[files.path()]);
-        wanted.tags = tags;
-        node.try_backup(wanted, &Silent, &Cancel::new())
+        wanted.dry_run = dry_run;
+        node.try_backup(wanted, &Silent, &Cancel::new()).unwrap()
     };
-    for tags in [vec!["t".to_owned(); 65], vec!["t".repeat(129)]] {
-        assert!(matches!(tagged(tags), Err(BackupError::Tags)));
-    }
-    let long: Vec<_> = (0..20)
-        .map(|number| files.path().join(format!("{number}/{}", "x/".repeat(2000))))
-        .collect();
-    let error = node
-        .try_backup(
-            request(&long.iter().map(AsRef::as_ref).collect::<Vec<_>>()),
-            &Silent,
-            &Cancel::new(),
-        )
-        .unwrap_err();
-    assert!(matches!(error, BackupError::PathsLen { .. }), "{error}");
+    let planned = run(true);
     assert!(node.packs().is_empty());
-    assert!(tagged(vec!["t".repeat(128); 64]).is_ok());
-}
-
-#[test]
-fn several_paths_make_one_tree_and_missing_ones_are_listed() {
-    let (node, files) = (Node::new(), tempfile::tempdir().unwrap());
-    for path in ["a/one", "b/two", "c/three"] {
-        let path = files.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, b"x").unwrap();
-    }
-    let paths = ["c", "a/one", "nothing"].map(|path| files.path().join(path));
-    let report = node.backup(&[&paths[0], &paths[1], &paths[2]]);
-    assert_eq!(
-        below(files.path(), &listed(&node, &report.snapshot)),
-        ["a", "a/one", "c", "c/three"]
-    );
-    assert_eq!(report.errors, 1);
-    let error = node
-        .try_backup(request(&[&paths[2]]), &Silent, &Cancel::new())
-        .unwrap_err();
-    assert!(
-        matches!(error, BackupError::NothingReadable { first } if first.contains("nothing: there is no such file"))
-    );
-    let error = node
-        .try_backup(request(&[Path::new("relative")]), &Silent, &Cancel::new())
-        .unwrap_err();
-    assert!(matches!(error, BackupError::Path { .. }));
+    assert_eq!(node.catalogue.snapshots().unwrap().len(), 0);
+    let report = run(false);
+    let counts = |report: &nuthatch_jobs::backup::BackupReport| {
+        (
+            report.files_new,
+            report.dirs_new,
+            report.bytes_added,
+            report.packs_new,
+        )
+    };
+    assert_eq!(counts(&planned), counts(&report));
+    assert_eq!(node.packs().len() as u64, report.packs_new);
+    let unchanged = run(true);
+    assert_eq!((unchanged.files_unmodified, unchanged.bytes_added), (2, 0));
 }
 
 #[test]
@@ -483,27 +373,4 @@ fn a_cancelled_backup_ends_and_the_next_one_goes_on() {
         "{} bytes were stored again",
         report.bytes_added
     );
-}
-
-#[test]
-fn a_link_that_is_named_is_stored_as_a_link_and_said() {
-    let (node, files) = (Node::new(), tempfile::tempdir().unwrap());
-    fs::create_dir(files.path().join("real")).unwrap();
-    std::os::unix::fs::symlink("real", files.path().join("link")).unwrap();
-    let report = node.backup(&[&files.path().join("link")]);
-    assert_eq!(
-        (report.others, report.warnings[0].kind),
-        (1, WarningKind::LinkNamed)
-    );
-}
-
-#[test]
-fn what_changes_beside_a_named_path_does_not_change_its_backup() {
-    let (node, files) = (Node::new(), tempfile::tempdir().unwrap());
-    fs::create_dir_all(files.path().join("a/named")).unwrap();
-    fs::write(files.path().join("a/named/x"), b"x").unwrap();
-    let first = node.backup(&[&files.path().join("a/named")]);
-    fs::write(files.path().join("a/beside"), b"y").unwrap();
-    let second = node.backup(&[&files.path().join("a/named")]);
-    assert_eq!((second.root_hash, second.packs_new), (first.root_hash, 0));
 }

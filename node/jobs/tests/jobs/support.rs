@@ -229,6 +229,40 @@ impl Outlet for Node {
     }
 }
 
+/// Paths of all entries of a snapshot.
+pub fn listed(node: &Node, id: &SnapshotId) -> Vec<String> {
+    use nuthatch_jobs::list::{Depth, ListContext, ListRequest};
+    let request = ListRequest {
+        snapshot: node.snapshot(id),
+        subpath: vec![],
+        depth: Depth::Everything,
+    };
+    let keys = node.reader();
+    let source = node.source();
+    let context = ListContext {
+        keys: &keys,
+        catalogue: &node.catalogue,
+        source: &source,
+    };
+    let mut paths = Vec::new();
+    let mut each = |path: &[u8], _: &nuthatch_format::tree::Entry| {
+        paths.push(String::from_utf8_lossy(path).into_owned());
+        true
+    };
+    let report = nuthatch_jobs::list::run(&request, context, &mut each, &Silent, &Cancel::new()).unwrap();
+    assert_eq!(report.entries as usize, paths.len());
+    paths
+}
+
+/// Those of these paths that lie below a directory, as names from there.
+pub fn below(root: &Path, paths: &[String]) -> Vec<String> {
+    let prefix = format!("{}/", root.display());
+    paths
+        .iter()
+        .filter_map(|path| path.strip_prefix(&prefix).map(str::to_owned))
+        .collect()
+}
+
 /// What a journal says of a pack.
 pub fn pack_added(pack: &SealedPack) -> Entry {
     Entry::PackAdded {
@@ -252,6 +286,7 @@ pub fn request(paths: &[&Path]) -> BackupRequest {
         start: clock(),
         forbidden: vec![],
         parent: None,
+        dry_run: false,
     }
 }
 

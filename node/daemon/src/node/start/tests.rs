@@ -50,6 +50,7 @@ fn backup(path: &Path) -> Request {
         tags: Vec::new(),
         excludes: Vec::new(),
         one_file_system: false,
+        dry_run: false,
         wait: None,
         wait_for_ms: 0,
         stdin_name: None,

@@ -42,7 +42,7 @@ impl Restorer<'_> {
             let message = "a socket is noted, not restored: the program that owns it makes it";
             self.parts
                 .reporter
-                .warn(Warning::about(WarningKind::NotRestored, path, message));
+                .warn(Warning::about(WarningKind::LeftOut, path, message));
             return Ok(Ok(()));
         }
         if self.is_joined(path, entry, &spot) {
