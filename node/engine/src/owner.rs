@@ -227,11 +227,8 @@ impl Owner {
             }
             TransferOutcome::Unreadable => {}
         }
-        let is_damaged_here = matches!(
-            outcome,
-            TransferOutcome::Unreadable | TransferOutcome::Refused(OfferRefusal::Damaged)
-        );
-        if is_damaged_here {
+        // What a host calls damaged was checked here before it was sent: only our own word parks a pack.
+        if outcome == TransferOutcome::Unreadable {
             self.try_again_at(cx.later(cx.rules.owner.full_retry));
             self.window.park(&item);
             cx.out.report(Event::PackUnreadable { pack });

@@ -277,6 +277,30 @@ fn a_full_host_is_asked_for_more_and_then_offered_the_shard_again() {
 }
 
 #[test]
+fn a_host_that_calls_all_damaged_stops_nobody_else() {
+    let mut bench = Bench::new();
+    let liar = bench.end(TransferOutcome::Refused(OfferRefusal::Damaged));
+    assert!(
+        !bench
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::PackUnreadable { .. }))
+    );
+    assert!(bench.events.contains(&Event::OfferRefused {
+        node: liar,
+        reason: OfferRefusal::Damaged
+    }));
+    bench.end(TransferOutcome::Held);
+    // It has no new offer at once, and one later.
+    assert!(bench.transfers.is_empty());
+    assert_eq!(bench.engine.quiet(), Some(1));
+    while bench.transfers.is_empty() {
+        bench.wait(1);
+    }
+    assert!(bench.transfers.iter().any(|transfer| transfer.1 == liar));
+}
+
+#[test]
 fn a_host_that_leaves_takes_no_work_with_it() {
     let mut bench = Bench::new();
     let (op, gone) = bench.transfers.remove(0);

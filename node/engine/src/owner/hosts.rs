@@ -331,7 +331,7 @@ impl Hosts {
         }
         let Some(session) = &mut host.session else { return };
         match reason {
-            OfferRefusal::Full | OfferRefusal::NotAllowed | OfferRefusal::Version => {
+            OfferRefusal::Full | OfferRefusal::NotAllowed | OfferRefusal::Version | OfferRefusal::Damaged => {
                 session.unable_until = Some(long);
             }
             OfferRefusal::NoLease => session.unable_until = Some(short),
@@ -340,7 +340,6 @@ impl Hosts {
                 session.segments = Chore::awaited(short);
             }
             OfferRefusal::StripeAlreadyHere => session.want_inventory(),
-            OfferRefusal::Damaged => {}
         }
     }
 
