@@ -25,6 +25,8 @@ use standing::Members;
 pub const CIRCLE_MEMBERS_MAX: usize = 256;
 /// Admissions that are kept: a member may have several, from different hosts, and those that wait are kept too.
 pub const ADMISSIONS_MAX: usize = 2 * CIRCLE_MEMBERS_MAX;
+/// Admissions by one member that wait for a person and are kept.
+pub(crate) const WAITING_PER_MEMBER_MAX: usize = 16;
 /// Removals that are kept.
 pub const REMOVALS_MAX: usize = 1024;
 /// Certificates and revocations that are kept of one member's archive, which bounds its nodes too.

@@ -5,6 +5,7 @@
 //! 2. A removal by the circle's key counts for anybody, one by an admin for anybody but an admin.
 //! 3. An admission counts when an admin invited and a node that is or was vouched for admitted. Rounds outward from the admins: in each,
 //!    the earliest admissions take the invitation's uses that are left, and whoever comes later waits. An admin's approval takes no use.
+//!    Of those that wait, each member has admitted a few at most; the others are dropped.
 //! 4. A removal beats the admissions by invitations of its epoch and before.
 //! 5. An archive belongs to the circle when a node that is a member by itself says that it is of that archive, and a certificate of the
 //!    archive says the same, revoked or not: revoking a stolen device must not put its owner out. All nodes with an unrevoked certificate
@@ -16,7 +17,10 @@ use nuthatch_format::statement::{Statement, StatementSet};
 use nuthatch_format::{ArchiveId, CircleId, NodeId};
 
 use super::item::{Admitted, Fact, Known};
-use super::{ADMISSIONS_MAX, CIRCLE_MEMBERS_MAX, REMOVALS_MAX, STATEMENTS_PER_ARCHIVE_MAX, Standing};
+use super::{
+    ADMISSIONS_MAX, CIRCLE_MEMBERS_MAX, REMOVALS_MAX, STATEMENTS_PER_ARCHIVE_MAX, Standing,
+    WAITING_PER_MEMBER_MAX,
+};
 use crate::attest::Digest;
 use crate::membership::addresses::NodeAddresses;
 use crate::membership::charter::{Charter, Removal};
@@ -83,6 +87,7 @@ impl Members {
         let mut open = admissions(items, charter, admins);
         let mut vouched: BTreeMap<NodeId, u32> = admins.iter().map(|admin| (*admin, charter.epoch)).collect();
         let mut takers: BTreeMap<[u8; 32], BTreeSet<NodeId>> = BTreeMap::new();
+        let mut weighed = Weighed::default();
         loop {
             let (round, later): (Vec<_>, Vec<_>) = open
                 .into_iter()
@@ -92,24 +97,28 @@ impl Members {
                 break;
             }
             for (digest, admitted) in round {
-                kept.insert(digest);
-                self.names
-                    .insert(admitted.node, admitted.name.as_str().to_owned());
                 let takers = takers.entry(admitted.invite_public).or_default();
-                let known = vouched.contains_key(&admitted.node);
-                let has_room = known || vouched.len() < CIRCLE_MEMBERS_MAX;
+                let known = vouched.get(&admitted.node).copied();
+                let has_room = known.is_some() || vouched.len() < CIRCLE_MEMBERS_MAX;
                 let counts = admitted.approved
                     || takers.contains(&admitted.node)
                     || takers.len() < usize::try_from(admitted.uses).unwrap_or(usize::MAX);
                 if !(counts && has_room) {
-                    self.waiting.insert(admitted.node);
+                    weighed.waiting(digest, admitted);
                     continue;
                 }
-                if !admitted.approved {
-                    takers.insert(admitted.node);
-                }
-                let epoch = vouched.entry(admitted.node).or_insert(admitted.epoch);
-                *epoch = (*epoch).max(admitted.epoch);
+                let takes_use = !admitted.approved && takers.insert(admitted.node);
+                let raises = known.is_none_or(|epoch| epoch < admitted.epoch);
+                vouched.insert(admitted.node, admitted.epoch.max(known.unwrap_or_default()));
+                weighed.counted(digest, admitted, takes_use || raises);
+            }
+        }
+        for (digest, admitted, is_waiting) in weighed.kept() {
+            kept.insert(digest);
+            self.names
+                .insert(admitted.node, admitted.name.as_str().to_owned());
+            if is_waiting {
+                self.waiting.insert(admitted.node);
             }
         }
         self.uses = takers
@@ -271,8 +280,49 @@ fn admissions(items: &Items, charter: &Charter, admins: &BTreeSet<NodeId>) -> Ve
             admitted.approved,
         ))
     });
-    all.truncate(ADMISSIONS_MAX);
     all
+}
+
+/// Admissions by what hangs on them. A member can admit whomever it makes up, at any time that it likes, so time alone must not say
+/// which are kept: those that make somebody a member come before those that wait, and of those each member has a few.
+#[derive(Debug, Default)]
+struct Weighed {
+    bearing: Vec<(Digest, Admitted)>,
+    waiting: Vec<(Digest, Admitted)>,
+    idle: Vec<(Digest, Admitted)>,
+    waiting_by: BTreeMap<NodeId, usize>,
+}
+
+impl Weighed {
+    /// One that counts; `bears` when somebody's standing or an invitation's uses would be others without it.
+    fn counted(&mut self, digest: Digest, admitted: Admitted, bears: bool) {
+        if bears {
+            self.bearing.push((digest, admitted));
+        } else {
+            self.idle.push((digest, admitted));
+        }
+    }
+
+    /// One that waits for a person.
+    fn waiting(&mut self, digest: Digest, admitted: Admitted) {
+        let count = self.waiting_by.entry(admitted.admitted_by).or_default();
+        *count += 1;
+        if *count <= WAITING_PER_MEMBER_MAX {
+            self.waiting.push((digest, admitted));
+        }
+    }
+
+    /// Those that are kept, at most [`ADMISSIONS_MAX`], and whether they wait.
+    fn kept(self) -> impl Iterator<Item = (Digest, Admitted, bool)> {
+        let all = |some: Vec<(Digest, Admitted)>, is_waiting| {
+            some.into_iter()
+                .map(move |(digest, admitted)| (digest, admitted, is_waiting))
+        };
+        all(self.bearing, false)
+            .chain(all(self.waiting, true))
+            .chain(all(self.idle, false))
+            .take(ADMISSIONS_MAX)
+    }
 }
 
 /// What the archives that members claim say of their devices. Revocations first, then the newest, so that none is crowded out.

@@ -230,6 +230,43 @@ fn who_was_admitted_by_an_admin_is_not_displaced_by_a_back_dated_admission() {
 }
 
 #[test]
+fn a_member_displaces_nobody_by_admitting_many_who_wait() {
+    let open = invitation(ADMIN, 50, 9);
+    let honest = [
+        charter(0, &[ADMIN]),
+        admission(&open, 2, ADMIN, 10, false),
+        admission(&open, 3, ADMIN, 11, false),
+        admission(&open, 4, 2, 12, false),
+        // Used up by 6: 5 waits for a person.
+        admission(&invitation(ADMIN, 51, 1), 6, ADMIN, 9, false),
+        admission(&invitation(ADMIN, 51, 1), 5, 2, 13, false),
+    ];
+    // Member 3 dates them before everybody.
+    let made_up: Vec<RosterItem> = (100..103)
+        .flat_map(|number| {
+            let line = invitation(ADMIN, number, 1);
+            (10..=250).map(move |joiner| admission(&line, joiner, 3, 0, false))
+        })
+        .collect();
+    assert!(made_up.len() > ADMISSIONS_MAX);
+    let mut roster = roster_of(honest.clone());
+    roster.merge(made_up.clone());
+    for member in [2, 3, 4, 6] {
+        assert!(roster.is_member(&node(member)), "node {member}");
+    }
+    assert!(roster.waiting().any(|waiting| waiting == node(5)));
+    assert_eq!(roster.waiting().count(), 1 + WAITING_PER_MEMBER_MAX);
+    // The same whichever came first, and again from what is left.
+    let other = roster_of(made_up.into_iter().chain(honest));
+    assert_eq!(other.digest(), roster.digest());
+    let again = roster_of(roster.items().cloned());
+    assert_eq!(
+        (again.digest(), standings(&again)),
+        (roster.digest(), standings(&roster))
+    );
+}
+
+#[test]
 fn a_charter_of_a_higher_epoch_replaces_the_lower() {
     let mut roster = founded();
     roster.merge([charter(2, &[ADMIN, 8])]);
