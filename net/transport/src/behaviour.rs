@@ -72,7 +72,7 @@ impl Behaviour {
         gate: &Arc<dyn Gate>,
         inbound: Inbound,
         mode: Mode,
-        search: LocalSearch,
+        (search, stranger_turn): (LocalSearch, Duration),
     ) -> (Self, Option<Degraded>) {
         let (mdns, degraded) = match (search, key.public().to_peer_id()) {
             (LocalSearch::Off, _) => (None, None),
@@ -88,7 +88,11 @@ impl Behaviour {
         };
         let behaviour = Self {
             limits: connection_limits::Behaviour::new(limits()),
-            members: Gated::new(ForMembers::new(key, mode), Arc::clone(gate), STRANGERS_MAX),
+            members: Gated::new(
+                ForMembers::new(key, mode),
+                Arc::clone(gate),
+                (STRANGERS_MAX, stranger_turn),
+            ),
             streams: Streams::new(Arc::clone(gate), inbound),
             mdns: mdns.into(),
         };

@@ -53,6 +53,11 @@ pub struct Timings {
     pub dial: Duration,
     /// A connection that is not a member's is closed when it was idle for this long. 15 s by default.
     pub stranger_idle: Duration,
+    /// A stranger has said its question, and heard its answer, each after this long in all. 20 s by default: its questions are short.
+    pub stranger_question: Duration,
+    /// A stranger's connection is kept for this long at least; when there are as many as may be, the oldest beyond it makes room for the
+    /// next. 5 s by default: several round trips.
+    pub stranger_turn: Duration,
 }
 
 impl Default for Timings {
@@ -62,6 +67,8 @@ impl Default for Timings {
             open: Duration::from_secs(15),
             dial: Duration::from_secs(30),
             stranger_idle: Duration::from_secs(15),
+            stranger_question: Duration::from_secs(20),
+            stranger_turn: Duration::from_secs(5),
         }
     }
 }
@@ -115,6 +122,9 @@ pub(crate) const HANDSHAKES_MAX: u32 = 128;
 /// Connections with nodes that are no members (count).
 pub(crate) const STRANGERS_MAX: usize = 32;
 
+/// Bytes that a stranger may send over one connection that it has opened: many times what joining and claiming take.
+pub(crate) const STRANGER_LEN_MAX: usize = 1 << 20;
+
 /// Streams that one connection carries (count), both directions.
 pub(crate) const STREAMS_PER_CONNECTION_MAX: usize = 256;
 /// Streams that we may have open on one connection (count), and the other side as well; the rest is for libp2p's own protocols.
@@ -146,6 +156,8 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// A question or an answer must move a byte this often.
 pub(crate) const CONTROL_PROGRESS: Duration = Duration::from_secs(10);
+/// A question of anybody but a stranger, and its answer, have each moved after this long: the longest at 20 kbit/s.
+pub(crate) const QUESTION_MAX: Duration = Duration::from_mins(2);
 /// The caller has this long to answer a question.
 pub(crate) const RESPOND_TIMEOUT: Duration = Duration::from_mins(2);
 /// A stream or question waits this long for room among the events before it hears that we are busy.
@@ -168,6 +180,7 @@ pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 const _: () = assert!(BULK_PER_NODE_MAX + REQUESTS_PER_NODE_MAX <= OPENED_PER_CONNECTION_MAX);
 const _: () = assert!(2 * OPENED_PER_CONNECTION_MAX < STREAMS_PER_CONNECTION_MAX);
 const _: () = assert!(LINGER_LEN_MAX > MESSAGE_LEN_MAX);
+const _: () = assert!(STRANGER_LEN_MAX >= 2 * MESSAGE_LEN_MAX);
 const _: () = assert!(DIALS_MAX < HANDSHAKES_MAX as usize);
 const _: () = assert!(BACKLOG_HINTS_MAX < BACKLOG_MAX);
 const _: () = assert!(CLOSE_TIMEOUT.as_millis() < SHUTDOWN_TIMEOUT.as_millis());

@@ -197,4 +197,22 @@ impl ControlStream {
         let written = self.writer.write_raw(bytes).await;
         self.hear_answer(written, patience).await
     }
+
+    /// Asks byte by byte, with a pause after each.
+    pub(crate) async fn ask_slowly(
+        mut self,
+        question: &[u8],
+        pause: Duration,
+    ) -> Result<Vec<u8>, RequestError> {
+        let prefix = (question.len() as u32).to_le_bytes();
+        let mut written = Ok(());
+        for byte in prefix.iter().chain(question) {
+            written = self.writer.write_raw(&[*byte]).await;
+            if written.is_err() {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+        }
+        self.hear_answer(written, Duration::from_secs(10)).await
+    }
 }

@@ -9,6 +9,7 @@ mod handler;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use libp2p::core::transport::PortUse;
 use libp2p::core::{ConnectedPoint, Endpoint};
@@ -19,6 +20,7 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 use nuthatch_format::NodeId;
+use tokio::time::Instant;
 
 use crate::address::node_of;
 use handler::{GatedHandler, GatedIn};
@@ -65,17 +67,29 @@ pub(crate) struct Gated<B: NetworkBehaviour> {
     inner: B,
     gate: Arc<dyn Gate>,
     /// Connections that the inner behaviour does not know of.
-    outside: HashMap<ConnectionId, (PeerId, ConnectedPoint)>,
+    outside: HashMap<ConnectionId, Outsider>,
     /// Connections that it knows of (count for each peer).
     inside: HashMap<PeerId, usize>,
     /// Dials that the inner behaviour asked for: what it finds there must be a member.
     own_dials: HashSet<ConnectionId>,
     pending: VecDeque<ToSwarm<B::ToSwarm, THandlerInEvent<Self>>>,
     strangers_max: usize,
+    turn: Duration,
+}
+
+/// A connection with somebody who is no member.
+#[derive(Debug, Clone)]
+struct Outsider {
+    peer: PeerId,
+    endpoint: ConnectedPoint,
+    since: Instant,
+    /// It is being closed, and no longer counted.
+    is_leaving: bool,
 }
 
 impl<B: NetworkBehaviour> Gated<B> {
-    pub(crate) fn new(inner: B, gate: Arc<dyn Gate>, strangers_max: usize) -> Self {
+    /// So many connections with strangers at a time; each is kept for `turn` at least.
+    pub(crate) fn new(inner: B, gate: Arc<dyn Gate>, (strangers_max, turn): (usize, Duration)) -> Self {
         Self {
             inner,
             gate,
@@ -84,6 +98,7 @@ impl<B: NetworkBehaviour> Gated<B> {
             own_dials: HashSet::new(),
             pending: VecDeque::new(),
             strangers_max,
+            turn,
         }
     }
 
@@ -91,8 +106,12 @@ impl<B: NetworkBehaviour> Gated<B> {
         &mut self.inner
     }
 
+    fn standing(&self, peer: &PeerId) -> Standing {
+        node_of(peer).map_or(Standing::Stranger, |node| self.gate.standing(&node))
+    }
+
     fn admits(&self, peer: &PeerId) -> bool {
-        node_of(peer).is_some_and(|node| self.gate.standing(&node) == Standing::Member)
+        self.standing(peer) == Standing::Member
     }
 
     /// Asks the gate again about a node that may be connected.
@@ -110,8 +129,8 @@ impl<B: NetworkBehaviour> Gated<B> {
         let waiting: Vec<_> = self
             .outside
             .iter()
-            .filter(|(_, (outsider, _))| *outsider == peer)
-            .map(|(id, (_, endpoint))| (*id, endpoint.clone()))
+            .filter(|(_, outsider)| outsider.peer == peer)
+            .map(|(id, outsider)| (*id, outsider.endpoint.clone()))
             .collect();
         for (id, endpoint) in &waiting {
             self.let_in(peer, *id, endpoint);
@@ -202,6 +221,45 @@ impl<B: NetworkBehaviour> Gated<B> {
             }));
     }
 
+    fn shut_out(&mut self, peer: PeerId, connection: ConnectionId, endpoint: ConnectedPoint) {
+        let outsider = Outsider {
+            peer,
+            endpoint,
+            since: Instant::now(),
+            is_leaving: false,
+        };
+        self.outside.insert(connection, outsider);
+    }
+
+    /// Whether one more stranger may come in. When there are as many as may be, whoever came to us first and has proved nothing in its
+    /// turn goes: a few who only hold their places must not keep out everybody who wants to join or claim.
+    fn has_room(&mut self) -> bool {
+        let staying = self.outside.values().filter(|outsider| !outsider.is_leaving);
+        if staying.count() < self.strangers_max {
+            return true;
+        }
+        let now = Instant::now();
+        let oldest = self
+            .outside
+            .iter()
+            .filter(|(_, outsider)| !outsider.is_leaving && outsider.endpoint.is_listener())
+            .filter(|(_, outsider)| now.duration_since(outsider.since) >= self.turn)
+            .filter(|(_, outsider)| self.standing(&outsider.peer) == Standing::Stranger)
+            .min_by_key(|(_, outsider)| outsider.since)
+            .map(|(id, outsider)| (*id, outsider.peer));
+        let Some((connection, peer_id)) = oldest else {
+            return false;
+        };
+        if let Some(outsider) = self.outside.get_mut(&connection) {
+            outsider.is_leaving = true;
+        }
+        self.pending.push_back(ToSwarm::CloseConnection {
+            peer_id,
+            connection: CloseConnection::One(connection),
+        });
+        true
+    }
+
     fn forget(&mut self, connection: ConnectionId) {
         self.outside.remove(&connection);
         self.own_dials.remove(&connection);
@@ -241,14 +299,14 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
             )?;
             return Ok(GatedHandler::open(handler));
         }
-        if self.outside.len() >= self.strangers_max {
+        if !self.has_room() {
             return Err(ConnectionDenied::new(Denied::TooManyStrangers));
         }
         let endpoint = ConnectedPoint::Listener {
             local_addr: local_addr.clone(),
             send_back_addr: remote_addr.clone(),
         };
-        self.outside.insert(connection_id, (peer, endpoint));
+        self.shut_out(peer, connection_id, endpoint);
         Ok(GatedHandler::shut())
     }
 
@@ -293,7 +351,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
             role_override,
             port_use,
         };
-        self.outside.insert(connection_id, (peer, endpoint));
+        self.shut_out(peer, connection_id, endpoint);
         Ok(GatedHandler::shut())
     }
 
@@ -315,7 +373,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
                 }
             }
             FromSwarm::AddressChange(event) => match self.outside.get_mut(&event.connection_id) {
-                Some((_, endpoint)) => endpoint.clone_from(event.new),
+                Some(outsider) => outsider.endpoint.clone_from(event.new),
                 None => self.inner.on_swarm_event(FromSwarm::AddressChange(event)),
             },
             FromSwarm::DialFailure(event) => {

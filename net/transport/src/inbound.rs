@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bulk::BulkStream;
 use crate::config::{
-    ACCEPT_TIMEOUT, BULK_INBOUND_MAX, BULK_PER_NODE_MAX, BUSY_RETRY, EVENTS_MAX, REFUSALS_MAX, REQUESTS_MAX,
-    REQUESTS_OF_STRANGERS_MAX, REQUESTS_PER_NODE_MAX, RESPOND_TIMEOUT,
+    ACCEPT_TIMEOUT, BULK_INBOUND_MAX, BULK_PER_NODE_MAX, BUSY_RETRY, EVENTS_MAX, QUESTION_MAX, REFUSALS_MAX,
+    REQUESTS_MAX, REQUESTS_OF_STRANGERS_MAX, REQUESTS_PER_NODE_MAX, RESPOND_TIMEOUT, Timings,
 };
 use crate::control::{ControlStream, Status};
 use crate::event::{Event, Responder};
@@ -54,6 +54,7 @@ struct Shared {
     meters: Arc<Meters>,
     wishes: Arc<Wishes>,
     progress: Duration,
+    stranger_question: Duration,
     stop: CancellationToken,
     nodes: Mutex<HashMap<NodeId, Weak<Places>>>,
     requests: Arc<Semaphore>,
@@ -67,7 +68,7 @@ impl Inbound {
     pub(crate) fn new(
         meters: Arc<Meters>,
         wishes: Arc<Wishes>,
-        progress: Duration,
+        timings: &Timings,
         stop: CancellationToken,
     ) -> (Self, mpsc::Sender<Event>, mpsc::Receiver<Event>) {
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
@@ -75,7 +76,8 @@ impl Inbound {
             events: events.clone(),
             meters,
             wishes,
-            progress,
+            progress: timings.progress,
+            stranger_question: timings.stranger_question,
             stop,
             nodes: Mutex::new(HashMap::new()),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
@@ -126,7 +128,11 @@ impl Inbound {
         };
         let (node, events) = (origin.node, self.0.events.clone());
         let stream = stream(Opened { held, ..opened });
-        self.spawn(async move { serve(stream, node, protocol, &events).await });
+        let patience = match standing {
+            Standing::Member | Standing::Claimant => QUESTION_MAX,
+            Standing::Stranger => self.0.stranger_question,
+        };
+        self.spawn(async move { serve(stream, (node, patience), protocol, &events).await });
     }
 
     fn accept_bulk(&self, origin: &Origin, opened: Opened) {
@@ -207,17 +213,19 @@ async fn refuse_bulk(mut stream: BulkStream) {
     }
 }
 
-/// Reads one question, has it answered, sends the answer.
+/// Reads one question, has it answered, sends the answer. Question and answer each move within `patience`, whatever moves meanwhile: a
+/// place is not for whoever sends a byte now and then.
 async fn serve(
     mut stream: ControlStream,
-    node: NodeId,
+    (node, patience): (NodeId, Duration),
     protocol: ControlProtocol,
     events: &mpsc::Sender<Event>,
 ) {
-    let message = match stream.hear().await {
-        Ok(message) => message,
-        Err(FrameError::TooLong { .. }) => return stream.refuse(Status::TooLong).await,
-        Err(error) => return tracing::debug!(node = %node.short(), %error, "a question was not heard"),
+    let message = match timeout(patience, stream.hear()).await {
+        Ok(Ok(message)) => message,
+        Ok(Err(FrameError::TooLong { .. })) => return stream.refuse(Status::TooLong).await,
+        Ok(Err(error)) => return tracing::debug!(node = %node.short(), %error, "a question was not heard"),
+        Err(_) => return tracing::debug!(node = %node.short(), "a question took too long"),
     };
     let (answer, answered) = oneshot::channel();
     let event = Event::Request {
@@ -230,11 +238,11 @@ async fn serve(
         return stream.refuse(Status::Busy).await;
     }
     match timeout(RESPOND_TIMEOUT, answered).await {
-        Ok(Ok(answer)) => {
-            if let Err(error) = stream.answer(&answer).await {
-                tracing::debug!(node = %node.short(), %error, "an answer was not sent");
-            }
-        }
+        Ok(Ok(answer)) => match timeout(patience, stream.answer(&answer)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(node = %node.short(), %error, "an answer was not sent"),
+            Err(_) => tracing::debug!(node = %node.short(), "an answer took too long"),
+        },
         Ok(Err(_)) | Err(_) => stream.refuse(Status::NoAnswer).await,
     }
 }

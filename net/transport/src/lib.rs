@@ -12,6 +12,7 @@
 //! the variable is set when a transport starts, QUIC therefore stays off ([`Degraded::KeyLog`]); TCP uses Noise, which logs no keys.
 
 mod address;
+mod allowance;
 mod behaviour;
 mod bulk;
 mod config;

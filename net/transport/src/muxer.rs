@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::future::{Ready, ready};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use futures::{AsyncRead, AsyncWrite};
@@ -15,7 +16,11 @@ use libp2p::core::UpgradeInfo;
 use libp2p::core::muxing::StreamMuxerEvent;
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade};
 
+use nuthatch_format::NodeId;
+
+use crate::allowance::{Allowance, Allowed};
 use crate::config::{STREAMS_PER_CONNECTION_MAX, YAMUX_CONNECTION_WINDOW};
+use crate::gate::Gate;
 
 /// Streams opened by the other side that wait for the swarm to look (count). Yamux opens no more before the first are accepted.
 const WAITING_MAX: usize = 256;
@@ -23,17 +28,31 @@ const WAITING_MAX: usize = 256;
 const _: () = assert!(WAITING_MAX >= STREAMS_PER_CONNECTION_MAX);
 
 /// How connections are multiplexed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Yamux;
+#[derive(Clone)]
+pub(crate) struct Yamux {
+    /// What the other side may send of a connection that it has opened.
+    inbound: Option<Allowance>,
+}
 
 impl Yamux {
-    fn start<C: AsyncRead + AsyncWrite + Unpin>(socket: C, mode: yamux::Mode) -> Muxer<C> {
+    /// For a connection with that node. One that cannot be a node is refused elsewhere.
+    pub(crate) fn with(node: Option<NodeId>, gate: &Arc<dyn Gate>) -> Self {
+        Self {
+            inbound: node.map(|node| Allowance::of(Arc::clone(gate), node)),
+        }
+    }
+
+    fn start<C: AsyncRead + AsyncWrite + Unpin>(
+        socket: C,
+        mode: yamux::Mode,
+        allowance: Option<Allowance>,
+    ) -> Muxer<C> {
         let mut config = yamux::Config::default();
         config
             .set_max_num_streams(STREAMS_PER_CONNECTION_MAX)
             .set_max_connection_receive_window(Some(YAMUX_CONNECTION_WINDOW));
         Muxer {
-            connection: yamux::Connection::new(socket, config, mode),
+            connection: yamux::Connection::new(Allowed::new(socket, allowance), config, mode),
             waiting: VecDeque::new(),
             waker: None,
         }
@@ -55,7 +74,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> InboundConnectionUpgrade<C> for Yamux {
     type Future = Ready<io::Result<Muxer<C>>>;
 
     fn upgrade_inbound(self, socket: C, _: &'static str) -> Self::Future {
-        ready(Ok(Self::start(socket, yamux::Mode::Server)))
+        ready(Ok(Self::start(socket, yamux::Mode::Server, self.inbound)))
     }
 }
 
@@ -65,14 +84,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> OutboundConnectionUpgrade<C> for Yamux {
     type Future = Ready<io::Result<Muxer<C>>>;
 
     fn upgrade_outbound(self, socket: C, _: &'static str) -> Self::Future {
-        ready(Ok(Self::start(socket, yamux::Mode::Client)))
+        ready(Ok(Self::start(socket, yamux::Mode::Client, None)))
     }
 }
 
 /// One multiplexed connection.
-#[derive(Debug)]
 pub(crate) struct Muxer<C> {
-    connection: yamux::Connection<C>,
+    connection: yamux::Connection<Allowed<C>>,
     /// Yamux only moves while it is asked for new streams; those that come while nobody wants one wait here.
     waiting: VecDeque<yamux::Stream>,
     waker: Option<Waker>,

@@ -16,6 +16,7 @@ use libp2p::swarm::Config as SwarmConfig;
 use libp2p::{Multiaddr, PeerId, Swarm, TransportError, dns, noise, quic, tcp};
 use tokio_util::sync::CancellationToken;
 
+use crate::address::node_of;
 use crate::behaviour::{Behaviour, LocalSearch};
 use crate::config::{
     Config, HANDSHAKE_TIMEOUT, QUIC_CONNECTION_WINDOW, QUIC_STREAM_WINDOW, STREAMS_PER_CONNECTION_MAX,
@@ -54,7 +55,7 @@ pub(crate) fn build(
     } else {
         Quic::On
     };
-    let transport = transport(&key, quic, &mut degraded)?;
+    let transport = transport((&key, gate), quic, &mut degraded)?;
     let mode = if addresses.is_empty() {
         Mode::Client
     } else {
@@ -65,7 +66,8 @@ pub(crate) fn build(
     } else {
         LocalSearch::Off
     };
-    let (behaviour, no_mdns) = Behaviour::new(&key, gate, inbound, mode, search);
+    let (behaviour, no_mdns) =
+        Behaviour::new(&key, gate, inbound, mode, (search, config.timings.stranger_turn));
     degraded.extend(no_mdns);
     let mut swarm = Swarm::new(
         transport,
@@ -165,11 +167,11 @@ fn swarm_config(config: &Config, stop: &CancellationToken) -> SwarmConfig {
 
 /// TCP and QUIC under names. Where the machine's resolver cannot be read, names stay unknown and addresses with numbers work.
 fn transport(
-    key: &Keypair,
+    who: (&Keypair, &Arc<dyn Gate>),
     quic: Quic,
     degraded: &mut Vec<Degraded>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
-    match dns::tokio::Transport::system(sockets(key, quic)?) {
+    match dns::tokio::Transport::system(sockets(who, quic)?) {
         Ok(named) => Ok(named.boxed()),
         Err(error) => {
             degraded.push(Degraded::Resolver {
@@ -179,18 +181,22 @@ fn transport(
                 dns::ResolverConfig::from_parts(None, Vec::new(), Vec::new()),
                 dns::ResolverOpts::default(),
             );
-            Ok(dns::tokio::Transport::custom(sockets(key, quic)?, nobody, options).boxed())
+            Ok(dns::tokio::Transport::custom(sockets(who, quic)?, nobody, options).boxed())
         }
     }
 }
 
 /// TCP and QUIC. A relayed transport joins here when relays come.
-fn sockets(key: &Keypair, quic: Quic) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
+fn sockets(
+    (key, gate): (&Keypair, &Arc<dyn Gate>),
+    quic: Quic,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
     let noise = noise::Config::new(key).map_err(|error| StartError::Key(error.to_string()))?;
+    let gate = Arc::clone(gate);
     let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
-        .multiplex(Yamux)
+        .multiplex_ext(move |peer, _| Yamux::with(node_of(peer), &gate))
         .timeout(HANDSHAKE_TIMEOUT)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let quic = match quic {

@@ -68,7 +68,7 @@ impl Transport {
         let (inbound, events, receiver) = Inbound::new(
             Arc::clone(&meters),
             Arc::clone(&wishes),
-            config.timings.progress,
+            &config.timings,
             stop.clone(),
         );
         let built = swarm::build(&mut config, &gate, inbound, &stop)?;

@@ -4,6 +4,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{Node, PATIENCE, TCP, ask};
+use crate::control::ControlStream;
+use crate::protocol::Protocol;
 use crate::{ControlProtocol, DialError, OpenError, RequestError, Standing};
 
 fn not_offered(asked: &Result<Vec<u8>, RequestError>) -> bool {
@@ -137,7 +139,9 @@ async fn an_idle_stranger_is_shown_out_and_an_idle_member_stays() {
 
 #[tokio::test]
 async fn strangers_are_bounded_and_members_come_in_all_the_same() {
-    let host = Node::with(111, Standing::Stranger, &[TCP], |_| {});
+    let host = Node::with(111, Standing::Stranger, &[TCP], |config| {
+        config.timings.stranger_turn = Duration::from_hours(1);
+    });
     let addresses = host.transport.listen_addresses().await;
     let member = Node::member(112, TCP);
     host.book.set(member.id(), Standing::Member);
@@ -166,4 +170,83 @@ async fn strangers_are_bounded_and_members_come_in_all_the_same() {
             .unwrap(),
         b"?"
     );
+}
+
+#[tokio::test]
+async fn strangers_who_hold_their_places_make_room_for_the_next() {
+    let host = Node::with(160, Standing::Stranger, &[TCP], |config| {
+        config.timings.stranger_turn = Duration::ZERO;
+        config.timings.stranger_idle = Duration::from_hours(1);
+    });
+    let addresses = host.transport.listen_addresses().await;
+    let to = host.id();
+    // The first has proved something: it stays, however long it was there.
+    let claimant = Node::with(161, Standing::Member, &[], |_| {});
+    host.book.set(claimant.id(), Standing::Claimant);
+    let _host = host.answer();
+    let mut others: Vec<Node> = vec![claimant];
+    others.extend(
+        (0..=crate::config::STRANGERS_MAX as u8)
+            .map(|at| Node::with(170 + at, Standing::Member, &[], |_| {})),
+    );
+    for other in &others {
+        assert_eq!(other.transport.dial(Some(to), addresses.clone()).await, Ok(to));
+        assert_eq!(
+            ask(&other.transport, to, ControlProtocol::Join, b"?")
+                .await
+                .unwrap(),
+            b"?"
+        );
+    }
+    assert_eq!(others[1].disconnected().await, to);
+    assert_eq!(others[2].disconnected().await, to);
+    assert_eq!(
+        ask(&others[0].transport, to, ControlProtocol::Claim, b"?")
+            .await
+            .unwrap(),
+        b"?"
+    );
+}
+
+#[tokio::test]
+async fn a_stranger_may_say_little_over_one_connection_and_a_member_all_it_wants() {
+    let host = Node::with(162, Standing::Stranger, &[TCP], |_| {});
+    let (stranger, member) = (Node::member(163, TCP), Node::member(164, TCP));
+    host.book.set(member.id(), Standing::Member);
+    member.dial(&host).await;
+    stranger.dial(&host).await;
+    let to = host.id();
+    let _host = host.answer();
+    let question = vec![7; nuthatch_wire::protocol::MESSAGE_LEN_MAX];
+    let count = 2 * crate::config::STRANGER_LEN_MAX / question.len();
+    let mut heard = 0;
+    for _ in 0..count {
+        heard += usize::from(
+            ask(&stranger.transport, to, ControlProtocol::Join, &question)
+                .await
+                .is_ok(),
+        );
+        assert!(
+            ask(&member.transport, to, ControlProtocol::Control, &question)
+                .await
+                .is_ok()
+        );
+    }
+    assert!((1..count / 2).contains(&heard), "{heard}");
+}
+
+#[tokio::test]
+async fn a_stranger_who_sends_a_byte_now_and_then_loses_its_place() {
+    let host = Node::with(165, Standing::Stranger, &[TCP], |config| {
+        config.timings.stranger_question = Duration::from_millis(200);
+    });
+    let stranger = Node::member(166, TCP);
+    stranger.dial(&host).await;
+    let to = host.id();
+    let _host = host.answer();
+    let protocol = Protocol::Control(ControlProtocol::Join);
+    let opened = stranger.transport.open(to, protocol).await.unwrap();
+    let stream = ControlStream::new(opened, stranger.transport.counter(to));
+    let asked = stream.ask_slowly(&[7; 100], Duration::from_millis(20)).await;
+    assert!(matches!(asked, Err(RequestError::Lost)), "{asked:?}");
 }
