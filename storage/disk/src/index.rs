@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -128,7 +129,15 @@ pub(crate) fn open(path: &Path, cache_len_max: usize) -> Result<(Database, Found
             Err(error) => return Err(error),
         }
     }
-    let database = redb::Builder::new().set_cache_size(cache_len_max).create(path)?;
+    // Made here and empty: redb would let others read it, and paths and sizes are in it.
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    let file = options
+        .open(path)
+        .map_err(|error| FileError::new("create", path, error))?;
+    let database = redb::Builder::new()
+        .set_cache_size(cache_len_max)
+        .create_file(file)?;
     atomic::sync_parent(path)?;
     Ok((database, if was_there { Found::Damage } else { Found::Nothing }))
 }
@@ -217,6 +226,19 @@ mod tests {
                 "cut to {len}"
             );
         }
+    }
+
+    #[test]
+    fn an_index_is_for_its_owner_alone() {
+        use std::os::unix::fs::MetadataExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.redb");
+        fill(&path);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        // As well when it takes a damaged one's place.
+        fs::write(&path, b"damaged").unwrap();
+        assert_eq!(contents(&path).0, Found::Damage);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -39,12 +39,24 @@ impl TargetFile {
             Beginning::Fresh => dir.fresh_temporary(name)?,
             Beginning::Resume => temporary_of(name),
         };
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&*dir.fd, &*temporary, flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let new = flags | OFlags::CREATE | OFlags::EXCL;
+        let made = rustix::fs::openat(&*dir.fd, &*temporary, new, Mode::RUSR | Mode::WUSR);
+        let (fd, is_new) = match (beginning, made) {
+            (Beginning::Resume, Err(Errno::EXIST)) => {
+                let found = rustix::fs::openat(&*dir.fd, &*temporary, flags, Mode::empty());
+                (found.map_err(fail)?, false)
+            }
+            (_, made) => (made.map_err(fail)?, true),
+        };
         let stat = rustix::fs::fstat(&fd).map_err(fail)?;
-        // Something planted under the temporary name must not be written through.
+        // Something planted under the temporary name must not be written through, nor shown to whoever planted it.
+        let is_ours = is_new
+            || stat.st_uid == rustix::process::geteuid().as_raw()
+            || stat.st_uid == rustix::fs::fstat(&*dir.fd).map_err(fail)?.st_uid;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile
             || crate::source::wide(stat.st_nlink) != 1
+            || !is_ours
         {
             return Err(fail(Errno::EXIST));
         }

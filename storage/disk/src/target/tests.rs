@@ -474,6 +474,33 @@ fn a_file_appears_only_when_it_is_whole_and_can_be_resumed() {
 }
 
 #[test]
+fn a_file_that_somebody_else_has_begun_is_not_filled_for_him() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not tested here, for want of root: a file of another owner");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
+    let target = TargetDir::open_root(dir.path()).unwrap();
+    let planted = dir
+        .path()
+        .join(std::ffi::OsStr::from_bytes(&temporary_of(b"secret")));
+    fs::write(&planted, b"").unwrap();
+    std::os::unix::fs::chown(&planted, Some(65_534), None).unwrap();
+    let resumed = target.create_file(b"secret", 3, Beginning::Resume);
+    assert!(
+        matches!(resumed, Err(TargetError::InTheWay { .. })),
+        "{resumed:?}"
+    );
+    let fresh = target.create_file(b"secret", 3, Beginning::Fresh).unwrap();
+    fresh.write_at(0, b"abc").unwrap();
+    let again = target.create_file(b"secret", 3, Beginning::Resume).unwrap();
+    let mut there = [0; 3];
+    assert_eq!((again.read_at(0, &mut there).unwrap(), &there), (3, b"abc"));
+    assert_eq!(fs::metadata(&planted).unwrap().uid(), 0);
+}
+
+#[test]
 fn what_is_unfinished_is_known_by_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let target = TargetDir::open_root(dir.path()).unwrap();
