@@ -87,8 +87,13 @@ pub(crate) fn pack_added(pack: &SealedPack) -> Entry {
     }
 }
 
-/// A label of a real pack, with shards that nobody needs.
+/// A label of a real pack, with shards that nobody needs, by the device of seed 2.
 pub(crate) fn stripe_of(pack: &SealedPack, scheme: Scheme, nonce: u8) -> SignedLabel {
+    stripe_by(2, pack, scheme, nonce)
+}
+
+/// Such a label by the device of this seed.
+pub(crate) fn stripe_by(seed: u8, pack: &SealedPack, scheme: Scheme, nonce: u8) -> SignedLabel {
     let pack_len = pack.bytes.len() as u64;
     let label = Label {
         version: Version,
@@ -105,9 +110,9 @@ pub(crate) fn stripe_of(pack: &SealedPack, scheme: Scheme, nonce: u8) -> SignedL
             .map(|ShardIndex(index)| ShardId::from_bytes([index; 32]))
             .collect(),
         nonce: [nonce; 16],
-        device: device(2).id(),
+        device: device(seed).id(),
     };
-    label.sign(&device(2))
+    label.sign(&device(seed))
 }
 
 pub(crate) fn stripe_added(label: &SignedLabel) -> Entry {

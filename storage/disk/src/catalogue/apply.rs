@@ -29,8 +29,8 @@ pub struct JournalSegment<'a> {
 impl Catalogue {
     /// Applies segments, in one durable commit; those that were applied before are passed over. Answers how many were new.
     ///
-    /// An entry that does not hold what it should (a directory that is none, a label that is none) is passed over: it is a claim that
-    /// nobody can use.
+    /// An entry that does not hold what it should (a directory that is none, a label that is none or another device's) is passed over: it
+    /// is a claim that nobody can use.
     pub fn apply(&self, segments: &[JournalSegment<'_>]) -> Result<usize, IndexError> {
         let write = self.database.begin_write()?;
         let mut new_count = 0;
@@ -70,6 +70,13 @@ impl Catalogue {
     pub fn is_applied(&self, segment: &SegmentId) -> Result<bool, IndexError> {
         let read = self.database.begin_read()?;
         Ok(read.open_table(APPLIED)?.get(segment.as_bytes())?.is_some())
+    }
+
+    /// How many segments were applied.
+    pub fn applied_count(&self) -> Result<u64, IndexError> {
+        use redb::ReadableTableMetadata as _;
+        let read = self.database.begin_read()?;
+        Ok(read.open_table(APPLIED)?.len()?)
     }
 
     /// The applied segment with the highest sequence of each line.
@@ -203,6 +210,10 @@ fn add_stripe(write: &WriteTransaction, head: &LineHead, signed: &[u8]) -> Resul
             return Ok(());
         }
     };
+    if label.label().device != head.device {
+        tracing::warn!(device = ?head.device, "a device has journalled a label of another");
+        return Ok(());
+    }
     let id = label.id();
     if write.open_table(STRIPES)?.get(id.as_bytes())?.is_some() {
         return Ok(());

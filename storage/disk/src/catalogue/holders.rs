@@ -7,10 +7,10 @@ use nuthatch_format::{LabelId, LineId, NodeId, PackId, Timestamp};
 use redb::{ReadTransaction, ReadableDatabase as _, ReadableTable as _, WriteTransaction};
 
 use super::Catalogue;
-use super::packs::{pack_of_label, refresh_pending};
+use super::packs::{pack_of_label, refresh_pending, shard_count};
 use super::tables::{
-    HOLDER_KEY_LEN, HOLDERS, HOLDINGS, HOSTS, JOURNAL_HOSTS, holder_key, holder_key_parts, holder_range,
-    holding_key, holding_key_shard,
+    HOLDER_KEY_LEN, HOLDERS, HOLDINGS, HOSTS, JOURNAL_HOSTS, STRIPES, holder_key, holder_key_parts,
+    holder_range, holding_key, holding_key_shard,
 };
 use crate::index::IndexError;
 
@@ -74,6 +74,19 @@ impl Catalogue {
         remove(&write, shard, node)?;
         refresh(&write, &BTreeSet::from([shard.label]))?;
         Ok(write.commit()?)
+    }
+
+    /// Those of these shards that a stripe here has. Of what hosts name beyond that nothing is known, and they could name without end.
+    pub fn known_shards(&self, shards: &[HeldShard]) -> Result<Vec<HeldShard>, IndexError> {
+        let read = self.database.begin_read()?;
+        let stripes = read.open_table(STRIPES)?;
+        let mut known = Vec::new();
+        for shard in shards {
+            if shard_count(&stripes, &shard.label)?.is_some_and(|count| usize::from(shard.index.0) < count) {
+                known.push(*shard);
+            }
+        }
+        Ok(known)
     }
 
     /// Records that a node holds just these shards among those whose label begins with the byte `prefix`, by its inventory of that time.

@@ -1,6 +1,6 @@
 //! Packs, their stripes, and which of them still wait for holders.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nuthatch_erasure::{Scheme, ShardIndex};
 use nuthatch_format::label::SignedLabel;
@@ -54,7 +54,7 @@ pub struct StripeRecord {
     pub scheme: Scheme,
     /// Length of each shard.
     pub shard_len: ByteCount,
-    /// Who signed the label.
+    /// Who signed the label, and journalled it.
     pub device: DeviceId,
     /// The line whose segment added it here first.
     pub line: LineId,
@@ -80,6 +80,8 @@ pub struct StripeFacts {
     pub scheme: Scheme,
     /// Length of each shard.
     pub shard_len: ByteCount,
+    /// Who signed the label, and journalled it.
+    pub device: DeviceId,
     /// The line whose segment added it here first.
     pub line: LineId,
     /// That segment's place in it.
@@ -154,8 +156,8 @@ impl Catalogue {
         pack_facts(&read, number)
     }
 
-    /// Packs without a stripe, or whose newest stripe has a shard that nobody is known to hold, in the order of their first numbers,
-    /// after a given one, at most `limit`.
+    /// Packs without a stripe, or with a device whose newest stripe of the pack has a shard that nobody is known to hold, in the order of
+    /// their first numbers, after a given one, at most `limit`. A stripe of one device never hides that another's is not complete.
     pub fn pending_page(
         &self,
         after: Option<PackNumber>,
@@ -280,6 +282,7 @@ fn pack_facts(read: &ReadTransaction, number: PackNumber) -> Result<Option<PackF
             label,
             scheme: scheme_of(&row)?,
             shard_len: ByteCount(row.shard_len),
+            device: DeviceId::from_bytes(row.device),
             line: LineId::from_bytes(row.line),
             sequence: row.sequence,
             holders: holders_of(read, &label)?,
@@ -303,11 +306,19 @@ pub(super) fn refresh_pending(write: &WriteTransaction, pack: &PackId) -> Result
         // Its label or its holders became known before the pack itself.
         return Ok(());
     };
-    let newest = labels_of(&write.open_table(PACK_STRIPES)?, pack)?.last().copied();
-    let is_pending = match newest {
-        None => true,
-        Some(label) => !is_fully_held(write, &label)?,
-    };
+    let mut newest = BTreeMap::new();
+    for label in labels_of(&write.open_table(PACK_STRIPES)?, pack)? {
+        if let Some(row) = stripe_row(&write.open_table(STRIPES)?, &label)? {
+            newest.insert(
+                row.device,
+                (label, usize::from(row.data) + usize::from(row.parity)),
+            );
+        }
+    }
+    let mut is_pending = newest.is_empty();
+    for (label, shard_count) in newest.values() {
+        is_pending = is_pending || !is_fully_held(write, label, *shard_count)?;
+    }
     let mut pending = write.open_table(PENDING)?;
     if is_pending {
         pending.insert(number.0, ())?;
@@ -317,21 +328,29 @@ pub(super) fn refresh_pending(write: &WriteTransaction, pack: &PackId) -> Result
     Ok(())
 }
 
-fn is_fully_held(write: &WriteTransaction, label: &LabelId) -> Result<bool, IndexError> {
-    let Some(row) = stripe_row(&write.open_table(STRIPES)?, label)? else {
-        return Ok(false);
-    };
-    let total = usize::from(row.data) + usize::from(row.parity);
+fn is_fully_held(write: &WriteTransaction, label: &LabelId, shard_count: usize) -> Result<bool, IndexError> {
     let holders = write.open_table(HOLDERS)?;
     let (first, last) = holder_range(label);
     let mut held = BTreeSet::new();
     for row in holders.range::<&[u8; HOLDER_KEY_LEN]>(&first..=&last)? {
         let (_, index, _) = holder_key_parts(row?.0.value());
-        if usize::from(index.0) < total {
+        if usize::from(index.0) < shard_count {
             held.insert(index);
         }
     }
-    Ok(held.len() == total)
+    Ok(held.len() == shard_count)
+}
+
+/// How many shards the stripe of a label has, when it is known.
+pub(super) fn shard_count<T>(stripes: &T, label: &LabelId) -> Result<Option<usize>, IndexError>
+where
+    T: ReadableTable<Bytes32, &'static [u8]>,
+{
+    Ok(stripe_row(stripes, label)?.map(|row| shards_of(&row)))
+}
+
+fn shards_of(row: &StripeRow) -> usize {
+    usize::from(row.data) + usize::from(row.parity)
 }
 
 /// The pack that a label codes, when the label is known.

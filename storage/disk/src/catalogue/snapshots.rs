@@ -158,7 +158,7 @@ impl Catalogue {
         let read = self.database.begin_read()?;
         let ordinals = read.open_table(ORDINALS)?;
         let mut page = PacksNeededPage::default();
-        let mut left = limit.max(1) as u64;
+        let mut left = limit.max(1);
         for run in set.runs() {
             let Some(run) = rest_of(run, from) else {
                 continue;
@@ -167,21 +167,27 @@ impl Catalogue {
                 page.next = Some((run.line, run.start));
                 return Ok(page);
             }
-            let count = run.count.min(left);
-            left -= count;
-            let last = run.start.saturating_add(count - 1);
+            // By the rows that there are, never by the ordinals: a run may name more of those than anybody could count.
+            let last = run.start.saturating_add(run.count - 1);
             let line = run.line.as_bytes();
-            let mut found = BTreeSet::new();
+            let mut found_count = 0;
+            let mut newest = None;
             for row in ordinals.range((line, run.start, 0)..=(line, last, u64::MAX))? {
                 let (_, ordinal, number) = row?.0.value();
-                found.insert(ordinal);
+                if newest != Some(ordinal) {
+                    if left == 0 {
+                        page.next = Some((run.line, ordinal));
+                        let passed = ordinal - run.start;
+                        page.unknown_count = page.unknown_count.saturating_add(passed - found_count);
+                        return Ok(page);
+                    }
+                    left -= 1;
+                    found_count += 1;
+                    newest = Some(ordinal);
+                }
                 page.packs.push(PackNumber(number));
             }
-            page.unknown_count = page.unknown_count.saturating_add(count - found.len() as u64);
-            if count < run.count {
-                page.next = Some((run.line, last.saturating_add(1)));
-                return Ok(page);
-            }
+            page.unknown_count = page.unknown_count.saturating_add(run.count - found_count);
         }
         Ok(page)
     }

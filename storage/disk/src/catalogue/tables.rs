@@ -42,7 +42,7 @@ pub(super) const STRIPES: TableDefinition<Bytes32, &[u8]> = TableDefinition::new
 /// Pack and order, to the label.
 pub(super) const PACK_STRIPES: TableDefinition<(Bytes32, u64), Bytes32> =
     TableDefinition::new("pack stripes");
-/// Packs (by their first number) without a stripe, or whose newest lacks a holder.
+/// Packs (by their first number) without a stripe, or with a device whose newest lacks a holder.
 pub(super) const PENDING: TableDefinition<u64, ()> = TableDefinition::new("pending");
 /// Label, index and node, to the time of the receipt.
 pub(super) const HOLDERS: TableDefinition<&[u8; HOLDER_KEY_LEN], u64> = TableDefinition::new("holders");

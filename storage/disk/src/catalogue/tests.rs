@@ -4,12 +4,14 @@ use nuthatch_erasure::{Scheme, ShardIndex};
 use nuthatch_format::journal::{Entry, Position, SignedSegment};
 use nuthatch_format::label::SignedLabel;
 use nuthatch_format::seal::SealedPack;
+use nuthatch_format::snapshot::PackRun;
 use nuthatch_format::{ChunkId, LineId, NodeId, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
 use crate::fixtures::{
-    begin, chunk_id, keys, pack, pack_added, segment, snapshot_added, stripe_added, stripe_of,
+    begin, chunk_id, device, keys, pack, pack_added, segment, snapshot_added, stripe_added, stripe_by,
+    stripe_of,
 };
 
 fn open(dir: &tempfile::TempDir) -> Catalogue {
@@ -269,6 +271,30 @@ fn packs_needed_are_resolved_through_parents_and_pages() {
     apply(&catalogue, &[segment(2, begin(2, 9), &[entry], 5)]);
     let answer = catalogue.packs_needed(&orphan);
     assert!(matches!(answer, Err(PacksNeededError::Unknown { snapshot }) if snapshot == nobody));
+}
+
+/// A device can name more packs than there can be: what is not there is counted, never gone through.
+#[test]
+fn a_run_without_end_is_passed_by_arithmetic() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let position = begin(2, 1);
+    let packs: Vec<_> = (0..3_u8).map(|number| pack(&[&[number; 10]])).collect();
+    let entries: Vec<_> = packs.iter().map(pack_added).collect();
+    apply(&catalogue, &[segment(2, position, &entries, 0)]);
+    let mut endless = PackSet::new();
+    endless.insert_run(PackRun {
+        line: position.line(),
+        start: 1,
+        count: u64::MAX - 1,
+    });
+    let first = catalogue.packs_in(&endless, None, 1).unwrap();
+    assert_eq!(first.packs, [PackNumber(1)]);
+    let rest = catalogue.packs_in(&endless, first.next, 10).unwrap();
+    assert_eq!(
+        (rest.packs, rest.unknown_count, rest.next),
+        (vec![PackNumber(2)], u64::MAX - 3, None)
+    );
 }
 
 #[test]

@@ -70,6 +70,70 @@ fn a_pack_is_pending_until_its_newest_stripe_is_held_whole() {
 }
 
 #[test]
+fn a_stripe_of_one_device_hides_nothing_of_anothers() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let example = example();
+    apply(&catalogue, &example.segments);
+    let pending = || catalogue.pending_page(None, 10).unwrap().len();
+    let strange = stripe_by(3, &example.packs[0], Scheme::new(1, 0).unwrap(), 7);
+    apply(
+        &catalogue,
+        &[segment(3, begin(3, 1), &[stripe_added(&strange)], 3)],
+    );
+    catalogue
+        .add_holder(shard(&strange, 0), &node(1), Timestamp(3))
+        .unwrap();
+    assert_eq!(pending(), 2);
+    let stripes = catalogue.pack_facts(PackNumber(0)).unwrap().unwrap().stripes;
+    assert_eq!(
+        stripes.iter().map(|facts| facts.device).collect::<Vec<_>>(),
+        [device(2).id(), device(3).id()]
+    );
+    for index in 0..3 {
+        catalogue
+            .add_holder(shard(&example.label, index), &node(1), Timestamp(3))
+            .unwrap();
+    }
+    assert_eq!(pending(), 1);
+}
+
+#[test]
+fn a_label_counts_only_in_the_journal_of_its_own_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let example = example();
+    let stolen = segment(3, begin(3, 1), &[stripe_added(&example.label)], 0);
+    apply(&catalogue, &[stolen]);
+    assert_eq!(catalogue.stripe(&example.label.id()).unwrap(), None);
+    apply(&catalogue, &example.segments);
+    let stripe = catalogue.stripe(&example.label.id()).unwrap().unwrap();
+    assert_eq!(
+        (stripe.device, stripe.line),
+        (device(2).id(), example.segments[0].head().line)
+    );
+}
+
+#[test]
+fn of_shards_that_no_stripe_has_nothing_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let example = example();
+    apply(&catalogue, &example.segments);
+    let strange = HeldShard {
+        label: LabelId::from_bytes([9; 32]),
+        index: ShardIndex(0),
+    };
+    let shown = [
+        shard(&example.label, 0),
+        strange,
+        shard(&example.label, 2),
+        shard(&example.label, 3),
+    ];
+    assert_eq!(catalogue.known_shards(&shown).unwrap(), [shown[0], shown[2]]);
+}
+
+#[test]
 fn evidence_is_the_newer_of_receipt_and_inventory() {
     let dir = tempfile::tempdir().unwrap();
     let catalogue = open(&dir);
