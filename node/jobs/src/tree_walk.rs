@@ -1,16 +1,18 @@
 //! Walks a stored tree in its order, one entry at a time. Holds a chunk a level; descends only where its caller says.
 
+use nuthatch_format::ChunkId;
 use nuthatch_format::content::Content;
 use nuthatch_format::tree::{Entry, EntryKind, TreeReader};
 
-use crate::content_reader::{ContentError, ContentReader};
+use crate::content_reader::{ChunkReader, ContentError, ContentReader};
 use crate::meta_reader::MetaReader;
 use crate::progress::{Warning, WarningKind};
 use crate::section_reader::ChunkError;
 use crate::snapshot_path;
 
-/// Deepest nesting of directories that is walked: far more than a path of `PATH_LEN_MAX` bytes can name.
-const DEPTH_MAX: usize = 40_000;
+/// Bytes of chunks that the directories on the way down may hold: ten thousands of usual ones, and a bound for those that somebody has
+/// made to fill the memory of whoever walks them.
+const HELD_LEN_MAX: usize = 256 * 1024 * 1024;
 
 /// One thing on the walk.
 #[derive(Debug)]
@@ -70,12 +72,20 @@ impl TreeWalkError {
 #[derive(Default)]
 pub(crate) struct TreeWalk {
     levels: Vec<Level>,
+    /// The path of the deepest level; those of the others are its beginnings.
+    path: Vec<u8>,
+    /// What all levels hold, in bytes.
+    held: usize,
 }
 
 struct Level {
-    path: Vec<u8>,
+    path_len: usize,
     tree: TreeReader,
     state: LevelState,
+    /// Chunks that are held at a time, one for each level of the content (count).
+    chunks_held: usize,
+    /// What they take at most, in bytes.
+    held: usize,
 }
 
 enum LevelState {
@@ -91,9 +101,9 @@ impl TreeWalk {
         walk
     }
 
-    /// Goes down into a directory.
+    /// Goes down into a directory, by the path of its entry.
     pub(crate) fn enter(&mut self, path: &[u8], tree: &Content) {
-        let state = if self.levels.len() >= DEPTH_MAX {
+        let state = if path.len() > snapshot_path::PATH_LEN_MAX {
             LevelState::Failed(Some(TreeWalkError::TooDeep))
         } else {
             match ContentReader::new::<ChunkError>(tree) {
@@ -101,67 +111,94 @@ impl TreeWalk {
                 Err(error) => LevelState::Failed(Some(error.into())),
             }
         };
+        self.path.clear();
+        self.path.extend_from_slice(path);
         self.levels.push(Level {
-            path: path.to_vec(),
+            path_len: path.len(),
             tree: TreeReader::new(),
             state,
+            chunks_held: usize::from(tree.depth) + 1,
+            held: 0,
         });
+    }
+
+    fn leave(&mut self) -> Visit {
+        let left = self.levels.pop();
+        self.held -= left.map_or(0, |level| level.held);
+        self.path
+            .truncate(self.levels.last().map_or(0, |level| level.path_len));
+        Visit::Left
     }
 
     /// The next thing, or `None` at the end of the walk.
     pub(crate) fn next(&mut self, meta: &mut MetaReader<'_>) -> Option<Visit> {
         let level = self.levels.last_mut()?;
-        match &mut level.state {
-            LevelState::Reading(content) => match next_entry(&mut level.tree, content, meta) {
-                Ok(Some(entry)) => {
-                    let path = snapshot_path::join(&level.path, &entry.name);
-                    Some(Visit::Entry {
-                        path,
-                        entry: Box::new(entry),
-                    })
+        let error = match &mut level.state {
+            LevelState::Reading(content) => {
+                let mut reader = Measured { meta, longest: 0 };
+                let next = next_entry(&mut level.tree, content, &mut reader);
+                let holds = reader.longest * level.chunks_held;
+                if holds > level.held {
+                    self.held += holds - level.held;
+                    level.held = holds;
                 }
-                Ok(None) => {
-                    self.levels.pop();
-                    Some(Visit::Left)
+                match next {
+                    Ok(Some(_)) if self.held > HELD_LEN_MAX => TreeWalkError::TooDeep,
+                    Ok(Some(entry)) => {
+                        return Some(Visit::Entry {
+                            path: snapshot_path::join(&self.path, &entry.name),
+                            entry: Box::new(entry),
+                        });
+                    }
+                    Ok(None) => return Some(self.leave()),
+                    Err(error) => error,
                 }
-                Err(error) => {
-                    level.state = LevelState::Failed(None);
-                    Some(Visit::Broken {
-                        path: level.path.clone(),
-                        error,
-                    })
-                }
-            },
-            LevelState::Failed(reason) => {
-                if let Some(error) = reason.take() {
-                    return Some(Visit::Broken {
-                        path: level.path.clone(),
-                        error,
-                    });
-                }
-                self.levels.pop();
-                Some(Visit::Left)
             }
-        }
+            LevelState::Failed(reason) => match reason.take() {
+                Some(error) => error,
+                None => return Some(self.leave()),
+            },
+        };
+        level.state = LevelState::Failed(None);
+        Some(Visit::Broken {
+            path: self.path.clone(),
+            error,
+        })
+    }
+}
+
+/// Notes how long the chunks are that it gives.
+struct Measured<'m, 'a> {
+    meta: &'m mut MetaReader<'a>,
+    longest: usize,
+}
+
+impl ChunkReader for Measured<'_, '_> {
+    type Error = ChunkError;
+
+    fn chunk(&mut self, id: &ChunkId) -> Result<Vec<u8>, ChunkError> {
+        let bytes = self.meta.chunk(id)?;
+        self.longest = self.longest.max(bytes.len());
+        Ok(bytes)
     }
 }
 
 fn next_entry(
     tree: &mut TreeReader,
     content: &mut ContentReader,
-    meta: &mut MetaReader<'_>,
+    reader: &mut impl ChunkReader<Error = ChunkError>,
 ) -> Result<Option<Entry>, TreeWalkError> {
     loop {
         if let Some(entry) = tree.next_entry().map_err(|_| TreeWalkError::Malformed)? {
             return Ok(Some(entry));
         }
-        let Some(id) = content.next(meta)? else {
+        let Some(id) = content.next(reader)? else {
             return std::mem::take(tree)
                 .finish()
                 .map(|()| None)
                 .map_err(|_| TreeWalkError::Malformed);
         };
-        let bytes = crate::content_reader::ChunkReader::chunk(meta, &id)?;
+        let bytes = reader.chunk(&id)?;
         tree.push(&bytes);
     }
 }

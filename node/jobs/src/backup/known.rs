@@ -109,8 +109,8 @@ impl<'e> KnownFiles<'e> {
 
     /// The file's contents, if they make sense and every chunk of them is still known.
     fn usable(&mut self, cached: &CachedFile) -> Result<Option<KnownFile>, KnownError> {
-        let holes: u64 = cached.holes.iter().map(|hole: &Hole| hole.len).sum();
-        if cached.content.len.checked_add(holes) != Some(cached.stamp.size) {
+        let mut lens = cached.holes.iter().map(|hole: &Hole| hole.len);
+        if lens.try_fold(cached.content.len, u64::checked_add) != Some(cached.stamp.size) {
             return Ok(None);
         }
         let mut packs = BTreeSet::new();

@@ -1,14 +1,18 @@
 //! Which chunks of a file have to be fetched: what is right on disk already is not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use nuthatch_disk::catalogue::ChunkPlace;
 use nuthatch_disk::target::{Beginning, Standing, TargetDir, TargetError, TargetFile};
-use nuthatch_format::ChunkId;
 use nuthatch_format::tree::{Entry, EntryKind};
+use nuthatch_format::{ChunkId, DeviceId};
 
 use super::files::{FileJob, Files};
 use super::plan::Want;
 use crate::cancel::Cancel;
+use crate::content_reader::ChunkReader;
+use crate::meta_reader::MetaReader;
 use crate::opener::PackBook;
 use crate::section_reader::ChunkError;
 
@@ -51,6 +55,44 @@ pub(crate) struct FilePlan<'p> {
     pub(crate) planned: u64,
 }
 
+/// Where chunks are said to be, and who is believed.
+pub(crate) struct Claims<'c, 'a> {
+    /// Gets a chunk, to see for itself.
+    pub(crate) meta: &'c mut MetaReader<'a>,
+    /// Devices that gave a chunk a length that it has not.
+    pub(crate) liars: &'c mut BTreeSet<DeviceId>,
+}
+
+impl Claims<'_, '_> {
+    /// The first place of a chunk that can be true. What follows in a file depends on the chunk's length: where places disagree about
+    /// it, the chunk itself is asked, and whoever said otherwise is not asked again. So a device's false claims cost time and no file.
+    fn place(&mut self, id: &ChunkId) -> Result<ChunkPlace, PlanFault> {
+        let book = self.meta.sections().book;
+        let places = book.catalogue().lookup_all(id).map_err(ChunkError::from)?;
+        if let Some(first) = one_length(places.iter()) {
+            return Ok(*first);
+        }
+        if places.is_empty() {
+            return Err(ChunkError::Unknown.into());
+        }
+        let device = |place: &ChunkPlace| Some(book.pack(place.pack).ok()?.record.device);
+        let is_believed = |place: &&ChunkPlace| device(place).is_some_and(|who| !self.liars.contains(&who));
+        if let Some(first) = one_length(places.iter().filter(is_believed)) {
+            return Ok(*first);
+        }
+        let len = self.meta.chunk(id)?.len() as u64;
+        let (right, wrong): (Vec<_>, Vec<_>) = places.iter().partition(|place| u64::from(place.len) == len);
+        self.liars.extend(wrong.into_iter().filter_map(device));
+        right.first().map(|place| **place).ok_or(PlanFault::Lengths)
+    }
+}
+
+/// The first of these places, if all of them say the same length.
+fn one_length<'c>(mut places: impl Iterator<Item = &'c ChunkPlace>) -> Option<&'c ChunkPlace> {
+    let first = places.next()?;
+    places.all(|other| other.len == first.len).then_some(first)
+}
+
 /// What to do about the next chunk.
 pub(crate) enum Next {
     /// It is there.
@@ -64,17 +106,11 @@ impl FilePlan<'_> {
     pub(crate) fn chunk(
         &mut self,
         id: &ChunkId,
-        book: &PackBook<'_>,
+        claims: &mut Claims<'_, '_>,
         files: &Files<'_>,
     ) -> Result<Next, PlanFault> {
-        let places = book.catalogue().lookup_all(id).map_err(ChunkError::from)?;
-        let Some(place) = places.first() else {
-            return Err(ChunkError::Unknown.into());
-        };
-        // Places of one chunk that disagree about its length cannot all be true, and what follows depends on it.
-        if places.iter().any(|other| other.len != place.len) {
-            return Err(PlanFault::Lengths);
-        }
+        let book = claims.meta.sections().book;
+        let place = claims.place(id)?;
         let data = self.planned;
         self.planned += u64::from(place.len);
         if self.planned > self.job.segments.data_len() {

@@ -3,11 +3,13 @@
 mod content;
 mod make;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use nuthatch_disk::owners::Owners;
 use nuthatch_disk::source::FileTime;
 use nuthatch_disk::target::{TargetDir, TargetError, TargetMetadata};
+use nuthatch_format::DeviceId;
 use nuthatch_format::content::Content;
 use nuthatch_format::snapshot::Snapshot;
 use nuthatch_format::tree::{Entry, EntryKind, Metadata};
@@ -60,6 +62,8 @@ pub(crate) struct Restorer<'a> {
     attributes_len: usize,
     link_jobs: Vec<LinkJob>,
     links: LinkMap,
+    /// Devices whose claims of chunks turned out false.
+    liars: BTreeSet<DeviceId>,
     counts: WalkCounts,
 }
 
@@ -98,6 +102,7 @@ impl<'a> Restorer<'a> {
             attributes_len: 0,
             link_jobs: Vec::new(),
             links: LinkMap::default(),
+            liars: BTreeSet::new(),
             counts: WalkCounts::default(),
         })
     }

@@ -49,22 +49,26 @@ fn false_claim(node: &Node, id: ChunkId, len: usize) -> SealedPack {
     pack
 }
 
-#[test]
-fn a_false_claim_is_passed_over_and_its_device_named() {
-    let (node, files, target) = (
-        Node::new(),
-        tempfile::tempdir().unwrap(),
-        tempfile::tempdir().unwrap(),
-    );
-    let content = noise(1, 50_000);
-    fs::write(files.path().join("a"), &content).unwrap();
-    let id = node.keys.writer.chunk_id(&content);
-    // The lie is in the journal first, so it is what a reader tries first. A writer believes it: so the file goes in beforehand, elsewhere.
+/// Two files backed up by an honest device, into a journal in which a device has claimed their chunks before, as long as `lie_len` says.
+fn lied_about(
+    contents: &[Vec<u8>],
+    lie_len: impl Fn(usize) -> usize,
+) -> (Node, tempfile::TempDir, Vec<PackId>) {
+    let (node, files) = (Node::new(), tempfile::tempdir().unwrap());
+    for (number, content) in contents.iter().enumerate() {
+        fs::write(files.path().join(number.to_string()), content).unwrap();
+    }
+    // The lies are in the journal first, so they are what a reader tries first. A writer believes them: so the files go in elsewhere.
     let honest = Node::new();
     honest.backup(&[files.path()]);
-    let lie = false_claim(&node, id, content.len());
-    node.staging.put_pack(&lie).unwrap();
-    node.apply(2, vec![pack_added(&lie)]);
+    let mut lies = Vec::new();
+    for content in contents {
+        let id = node.keys.writer.chunk_id(content);
+        let lie = false_claim(&node, id, lie_len(content.len()));
+        node.staging.put_pack(&lie).unwrap();
+        node.apply(2, vec![pack_added(&lie)]);
+        lies.push(lie.id);
+    }
     for pack in honest.packs() {
         let bytes = honest.staging.read(&pack).unwrap();
         node.staging.put_pack_bytes(&pack, &bytes).unwrap();
@@ -78,12 +82,23 @@ fn a_false_claim_is_passed_over_and_its_device_named() {
         };
         node.apply(1, vec![entry]);
     }
-    assert_eq!(node.catalogue.lookup(&id).unwrap().len(), 2);
+    for content in contents {
+        let id = node.keys.writer.chunk_id(content);
+        assert_eq!(node.catalogue.lookup(&id).unwrap().len(), 2);
+    }
+    (node, files, lies)
+}
+
+#[test]
+fn a_false_claim_is_passed_over_and_its_device_named() {
+    let contents = [noise(1, 50_000)];
+    let (node, files, lies) = lied_about(&contents, |len| len);
+    let target = tempfile::tempdir().unwrap();
     let report = node.backup(&[files.path()]);
     assert_eq!(report.packs_new, 0);
     let restored = node.restore(&report.snapshot, Some(files.path()), target.path());
     assert_eq!((restored.errors, restored.files_restored), (0, 1));
-    assert_eq!(fs::read(target.path().join("a")).unwrap(), content);
+    assert_eq!(facts(target.path()), facts(files.path()));
     let warning = &restored.warnings[0];
     assert_eq!(
         (warning.kind, warning.device),
@@ -93,8 +108,30 @@ fn a_false_claim_is_passed_over_and_its_device_named() {
     assert_eq!(found.damaged.len(), 1);
     assert_eq!(
         (found.damaged[0].kind, found.damaged[0].pack),
-        (DamageKind::FalseClaim, Some(lie.id))
+        (DamageKind::FalseClaim, Some(lies[0]))
     );
+}
+
+#[test]
+fn a_false_length_costs_no_file() {
+    let contents = [noise(1, 50_000), noise(2, 60_000)];
+    let (node, files, _) = lied_about(&contents, |len| len - 1);
+    let target = tempfile::tempdir().unwrap();
+    let report = node.backup(&[files.path()]);
+    let restored = node.restore(&report.snapshot, Some(files.path()), target.path());
+    assert_eq!(
+        (restored.errors, restored.files_restored),
+        (0, 2),
+        "{:?}",
+        restored.warnings
+    );
+    assert_eq!(facts(target.path()), facts(files.path()));
+    // Found out once, the device is not asked again.
+    let false_claims = restored
+        .warnings
+        .iter()
+        .filter(|warning| warning.kind == WarningKind::FalseClaim);
+    assert_eq!(false_claims.count(), 1);
 }
 
 #[test]

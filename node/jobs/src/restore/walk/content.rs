@@ -8,7 +8,7 @@ use nuthatch_format::tree::{Entry, EntryKind};
 
 use super::super::RestoreError;
 use super::super::files::{FileJob, Spot, Window, WindowWriter, in_words, tell_unset};
-use super::super::planner::{self, Existing, FilePlan, Next, PlanFault};
+use super::super::planner::{self, Claims, Existing, FilePlan, Next, PlanFault};
 use super::super::segments::Segments;
 use super::Restorer;
 use crate::content_reader::{ContentError, ContentReader};
@@ -120,7 +120,11 @@ impl Restorer<'_> {
             };
             self.parts.fetcher.sections.cancel.check()?;
             let data = plan.planned;
-            match plan.chunk(&id, self.parts.fetcher.sections.book, self.parts.files) {
+            let mut claims = Claims {
+                meta,
+                liars: &mut self.liars,
+            };
+            match plan.chunk(&id, &mut claims, self.parts.files) {
                 Ok(Next::Have) => {}
                 Ok(Next::Want(mut want)) => {
                     plan.job.expect();
