@@ -136,6 +136,17 @@ impl Attacker {
         })
     }
 
+    /// Says a frame and does not wait for anything.
+    #[track_caller]
+    pub(crate) fn send(&self, stream: &mut BulkStream, frame: &Frame) {
+        self.runtime.block_on(stream.send(frame)).expect("a frame goes");
+    }
+
+    /// The next frame; `None` when the stream ended or broke.
+    pub(crate) fn hear(&self, stream: &mut BulkStream) -> Option<Frame> {
+        self.runtime.block_on(stream.recv_within(PATIENCE)).ok()?
+    }
+
     /// One frame on a stream of its own, and what comes back.
     #[track_caller]
     pub(crate) fn bulk(&self, victim: &Node, frame: &Frame) -> Option<Frame> {

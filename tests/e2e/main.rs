@@ -16,6 +16,7 @@ mod circle;
 #[path = "../../cli/src/lab/compare.rs"]
 mod compare;
 mod contract;
+mod devices;
 mod economy;
 #[expect(dead_code, reason = "the lab's folder: not all of it is needed here")]
 #[path = "../../cli/src/lab/folder.rs"]

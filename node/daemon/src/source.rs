@@ -4,6 +4,8 @@
 //! fails is named and another one asked.
 
 mod decode;
+mod places;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -12,12 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use nuthatch_disk::catalogue::{PackFacts, PackRecord};
+use nuthatch_disk::catalogue::{PackRecord, StripeFacts};
 use nuthatch_engine::sources::{self, SourceHost, SourcePlan, Speed};
 use nuthatch_erasure::ShardIndex;
 use nuthatch_format::label::SignedLabel;
-use nuthatch_format::{ByteCount, LabelId, NodeId, PackId, Span, slice};
-use nuthatch_jobs::{Distrust, PackSource, SourceError};
+use nuthatch_format::{ByteCount, LabelId, NodeId, Span, slice};
+use nuthatch_jobs::{Origin, PackSource, Reading, SourceError};
 use nuthatch_wire::bulk::Refusal;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,7 @@ use crate::contact;
 use crate::events::FaultKind;
 use crate::fetch::{self, FetchError, WantedRange};
 use crate::node::{Node, Owned};
+use trust::Distrusted;
 
 /// Ranges of one pack that are fetched at a time.
 const FETCHES_MAX: usize = 8;
@@ -39,9 +42,6 @@ const DIALLED_MAX: Duration = Duration::from_secs(12);
 
 /// How often it looks meanwhile.
 const DIALLED_LOOK: Duration = Duration::from_millis(100);
-
-/// Packs of which it is remembered who gave them.
-const GIVERS_MAX: usize = 256;
 
 /// How often one host is asked again after it said that it is busy.
 const BUSY_RETRIES_MAX: u32 = 20;
@@ -62,8 +62,7 @@ pub(crate) struct HostSource {
     cancel: CancellationToken,
     speeds: Mutex<BTreeMap<NodeId, SourceHost>>,
     failed: Mutex<Failed>,
-    /// Who gave the bytes of a pack last, by stripe, so that bytes that do not open can be laid to somebody.
-    givers: Mutex<BTreeMap<PackId, Vec<NodeId>>>,
+    distrusted: Mutex<Distrusted>,
     started: Instant,
     fetched: AtomicU64,
     lost: AtomicBool,
@@ -80,7 +79,7 @@ impl HostSource {
             cancel: cancel.clone(),
             speeds: Mutex::default(),
             failed: Mutex::default(),
-            givers: Mutex::default(),
+            distrusted: Mutex::default(),
             started: clock::instant(),
             fetched: AtomicU64::new(0),
             lost: AtomicBool::new(false),
@@ -116,59 +115,34 @@ impl HostSource {
         }
     }
 
-    /// A whole pack from its hosts.
-    pub(crate) async fn fetch_pack(&self, pack: &PackRecord) -> Result<Vec<u8>, SourceError> {
-        let mut parts = self.fetch(pack, std::slice::from_ref(&(0..pack.len.0))).await?;
-        parts.pop().ok_or(SourceError::Lost { pack: pack.id })
-    }
-
-    fn read_staged(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Option<Vec<Vec<u8>>> {
-        if !self.owned.staging.contains(&pack.id) {
-            return None;
-        }
-        let read = |range: &Range<u64>| {
-            self.owned
-                .staging
-                .read_range(&pack.id, range.start, range.end - range.start)
-                .ok()
-        };
-        ranges.iter().map(read).collect()
-    }
-
-    async fn fetch(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>, SourceError> {
-        let facts = self
-            .owned
-            .catalogue
-            .pack_facts(pack.number)
-            .ok()
-            .flatten()
-            .ok_or(SourceError::Lost { pack: pack.id })?;
+    async fn fetch(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Result<Reading, SourceError> {
+        let facts = self.facts(pack)?;
         for _ in 0..PLANS_MAX {
-            let Some((label, plan)) = self.plan_when_dialled(&facts, ranges).await else {
-                return Err(self.too_few(&facts));
+            let stripes = self.stripes(pack, &facts);
+            let Some((label, plan)) = self.plan_when_dialled(&stripes, ranges).await else {
+                return Err(self.too_few(pack, &stripes));
             };
-            if let Ok(parts) = self.follow(&label, &plan, ranges).await {
-                let mut givers = self.givers.lock();
-                if givers.len() >= GIVERS_MAX {
-                    givers.clear();
-                }
-                givers.insert(pack.id, plan_hosts(&plan));
-                return Ok(parts);
+            if let Ok(parts) = self.follow(label, &plan, ranges).await {
+                let origin = Origin {
+                    stripe: Some(label.id()),
+                    host: plan_hosts(&plan).first().copied(),
+                };
+                return Ok(Reading { parts, origin });
             }
         }
-        Err(self.too_few(&facts))
+        Err(self.too_few(pack, &self.stripes(pack, &facts)))
     }
 
     /// A plan, as soon as there is one; `None` when there is none with every host that answers.
-    async fn plan_when_dialled(
+    async fn plan_when_dialled<'s>(
         &self,
-        facts: &PackFacts,
+        stripes: &'s [(&StripeFacts, SignedLabel)],
         ranges: &[Range<u64>],
-    ) -> Option<(SignedLabel, SourcePlan)> {
+    ) -> Option<(&'s SignedLabel, SourcePlan)> {
         loop {
             let is_last = contact::all_answered(&self.node)
                 || clock::instant().saturating_duration_since(self.started) >= DIALLED_MAX;
-            match self.plan(facts, ranges) {
+            match self.plan(stripes, ranges) {
                 Some(plan) => return Some(plan),
                 None if is_last => return None,
                 None => tokio::time::sleep(DIALLED_LOOK).await,
@@ -176,15 +150,15 @@ impl HostSource {
         }
     }
 
-    /// The newest stripe that can give the ranges now, and from whom.
-    fn plan(&self, facts: &PackFacts, ranges: &[Range<u64>]) -> Option<(SignedLabel, SourcePlan)> {
+    /// The first stripe that can give the ranges now, and from whom.
+    fn plan<'s>(
+        &self,
+        stripes: &'s [(&StripeFacts, SignedLabel)],
+        ranges: &[Range<u64>],
+    ) -> Option<(&'s SignedLabel, SourcePlan)> {
         let hosts = self.hosts();
-        for stripe in facts.stripes.iter().rev() {
-            let record = self.owned.catalogue.stripe(&stripe.label).ok().flatten()?;
-            let Ok(label) = record.signed_label() else {
-                continue;
-            };
-            let wanted: BTreeSet<ShardIndex> = shard_ranges(&label, ranges)
+        for (stripe, label) in stripes {
+            let wanted: BTreeSet<ShardIndex> = shard_ranges(label, ranges)
                 .into_iter()
                 .flatten()
                 .map(|(index, _)| index)
@@ -230,9 +204,9 @@ impl HostSource {
     }
 
     /// Whether those that are away would do.
-    fn too_few(&self, facts: &PackFacts) -> SourceError {
+    fn too_few(&self, pack: &PackRecord, stripes: &[(&StripeFacts, SignedLabel)]) -> SourceError {
         let failed = self.failed.lock();
-        let enough = facts.stripes.iter().any(|stripe| {
+        let enough = stripes.iter().any(|(stripe, _)| {
             let there: BTreeSet<ShardIndex> = stripe
                 .holders
                 .iter()
@@ -242,10 +216,10 @@ impl HostSource {
             there.len() >= usize::from(stripe.scheme.data())
         });
         if enough {
-            SourceError::Away { pack: facts.id }
+            SourceError::Away { pack: pack.id }
         } else {
             self.lost.store(true, Ordering::Relaxed);
-            SourceError::Lost { pack: facts.id }
+            SourceError::Lost { pack: pack.id }
         }
     }
 
@@ -414,38 +388,39 @@ fn shard_ranges(label: &SignedLabel, ranges: &[Range<u64>]) -> Vec<Vec<(ShardInd
 }
 
 impl PackSource for HostSource {
-    fn read(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>, SourceError> {
+    fn read(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Result<Reading, SourceError> {
         if self.node.stop.is_cancelled() || self.cancel.is_cancelled() {
             return Err(SourceError::Cancelled);
         }
-        if let Some(parts) = self.read_staged(pack, ranges) {
-            return Ok(parts);
+        if self.trusts_staging(pack)
+            && let Some(reading) = self.read_staged(pack, ranges)
+        {
+            return Ok(reading);
         }
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
                 () = self.node.stop.cancelled() => Err(SourceError::Cancelled),
                 () = self.cancel.cancelled() => Err(SourceError::Cancelled),
-                parts = self.fetch(pack, ranges) => parts,
+                reading = self.fetch(pack, ranges) => reading,
             }
         })
     }
 
     fn shard_len(&self, pack: &PackRecord) -> Option<u64> {
         let stripes = self.owned.catalogue.stripes_of(&pack.id).ok()?;
-        stripes.last().map(|stripe| stripe.shard_len.0)
+        let fits = |label: &SignedLabel| label.label().pack_len == pack.len.0;
+        let labels = stripes
+            .iter()
+            .rev()
+            .filter_map(|stripe| stripe.signed_label().ok());
+        labels.into_iter().find(fits).map(|label| label.label().shard_len)
     }
 
-    fn distrust(&self, pack: &PackRecord, _range: &Range<u64>) -> Distrust {
-        // Verified against the label, the bytes are the ones that the device labelled: no other host has others.
-        let giver = self
-            .givers
-            .lock()
-            .get(&pack.id)
-            .and_then(|hosts| hosts.first().copied());
-        Distrust {
-            host: giver,
-            has_other: false,
-        }
+    fn distrust(&self, pack: &PackRecord, origin: Origin) -> bool {
+        let places = self.places(pack);
+        let mut distrusted = self.distrusted.lock();
+        distrusted.note(pack.number, origin.stripe);
+        distrusted.leaves(pack.number, &places)
     }
 }

@@ -23,5 +23,5 @@ mod tree_walk;
 pub mod verify;
 
 pub use cancel::{Cancel, Cancelled};
-pub use pack_source::{Distrust, PackSource, SourceError};
+pub use pack_source::{Origin, PackSource, Reading, SourceError};
 pub use progress::{Progress, Silent, Tally, Warning, WarningKind};

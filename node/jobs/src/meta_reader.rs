@@ -9,6 +9,7 @@ use nuthatch_format::ChunkId;
 
 use crate::content_reader::ChunkReader;
 use crate::opener::{OpenPack, OpenPackError};
+use crate::pack_source::Origin;
 use crate::restore::ranges;
 use crate::section_reader::{ChunkError, ClaimFault, SectionReader};
 
@@ -24,6 +25,7 @@ struct Raw {
     pack: PackNumber,
     range: Range<u64>,
     bytes: Vec<u8>,
+    origin: Origin,
 }
 
 /// An opened section.
@@ -100,8 +102,8 @@ impl<'a> MetaReader<'a> {
             return Ok(Arc::clone(&plain.bytes));
         }
         let range = pack.range(place.section).ok_or(ClaimFault::False)?;
-        let sealed = self.raw(pack, place.pack, &range)?;
-        let plain = Arc::new(self.sections.open(pack, place.section, &sealed)?);
+        let (sealed, origin) = self.raw(pack, place.pack, &range)?;
+        let plain = Arc::new(self.sections.open(pack, place.section, (&sealed, origin))?);
         if self.plain.len() >= PLAIN_KEPT_MAX {
             self.plain.pop_front();
         }
@@ -119,12 +121,11 @@ impl<'a> MetaReader<'a> {
         pack: &OpenPack,
         number: PackNumber,
         wanted: &Range<u64>,
-    ) -> Result<Vec<u8>, ClaimFault> {
+    ) -> Result<(Vec<u8>, Origin), ClaimFault> {
         let cut = |raw: &Raw| {
             let from = wanted.start.checked_sub(raw.range.start)? as usize;
-            raw.bytes
-                .get(from..from + (wanted.end - wanted.start) as usize)
-                .map(<[u8]>::to_vec)
+            let sealed = raw.bytes.get(from..from + (wanted.end - wanted.start) as usize)?;
+            Some((sealed.to_vec(), raw.origin))
         };
         if let Some(sealed) = self.raw.iter().filter(|raw| raw.pack == number).find_map(cut) {
             return Ok(sealed);
@@ -140,11 +141,12 @@ impl<'a> MetaReader<'a> {
             .read(&pack.record, &ranges)
             .map_err(ClaimFault::Source)?;
         let mut found = None;
-        for (range, bytes) in ranges.into_iter().zip(read) {
+        for (range, bytes) in ranges.into_iter().zip(read.parts) {
             let raw = Raw {
                 pack: number,
                 range,
                 bytes,
+                origin: read.origin,
             };
             found = found.or_else(|| cut(&raw));
             if self.raw.len() >= RAW_KEPT_MAX {

@@ -3,32 +3,42 @@
 use std::ops::Range;
 
 use nuthatch_disk::catalogue::PackRecord;
-use nuthatch_format::{NodeId, PackId};
+use nuthatch_format::{LabelId, NodeId, PackId};
 
 /// Gives ranges of packs. Called from several threads at a time; each call may block, and ends when the job is cancelled.
 pub trait PackSource: Sync {
     /// The bytes of these ranges, in their order, each complete. The ranges are sorted, apart and inside the pack, at most one pack
     /// together. What a host sent is verified against the pack's label before it comes back from here.
-    fn read(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>, SourceError>;
+    fn read(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Result<Reading, SourceError>;
 
     /// Length in bytes of the shards that the pack is kept in, where that is known: reads then lie on a grid within shards.
     fn shard_len(&self, _pack: &PackRecord) -> Option<u64> {
         None
     }
 
-    /// Bytes that came from this range do not open: says who gave them, and whether another reading may bring others.
-    fn distrust(&self, _pack: &PackRecord, _range: &Range<u64>) -> Distrust {
-        Distrust::default()
+    /// Bytes of the pack that came from here do not open. Answers whether there is another origin; then later readings come from there.
+    fn distrust(&self, _pack: &PackRecord, _origin: Origin) -> bool {
+        false
     }
 }
 
-/// What can be done about bytes that do not open.
+/// What was read of a pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The bytes of each range.
+    pub parts: Vec<Vec<u8>>,
+    /// Where they came from, all of them.
+    pub origin: Origin,
+}
+
+/// One of the places where a pack may lie. A device can label bytes that are not the pack, and a disk can damage it: what comes from one
+/// place may open though what comes from another does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Distrust {
-    /// The host that gave them.
+pub struct Origin {
+    /// The stripe whose shards gave it; `None`: this machine's own disk.
+    pub stripe: Option<LabelId>,
+    /// One of the hosts that gave it, where there was one.
     pub host: Option<NodeId>,
-    /// Whether the next reading of the range comes from elsewhere.
-    pub has_other: bool,
 }
 
 /// Why ranges of a pack could not be had.

@@ -8,7 +8,7 @@ use nuthatch_format::{ChunkId, NodeId};
 
 use crate::cancel::{Cancel, Cancelled};
 use crate::opener::{BadSection, OpenPack, PackBook};
-use crate::pack_source::{PackSource, SourceError};
+use crate::pack_source::{Origin, PackSource, Reading, SourceError};
 use crate::progress::{Reporter, Warning, WarningKind};
 use crate::restore::ranges::{self, Shape};
 
@@ -110,38 +110,39 @@ impl SectionReader<'_> {
     }
 
     /// Ranges of a pack, each complete.
-    pub(crate) fn read(
-        &self,
-        record: &PackRecord,
-        ranges: &[Range<u64>],
-    ) -> Result<Vec<Vec<u8>>, SourceError> {
+    pub(crate) fn read(&self, record: &PackRecord, ranges: &[Range<u64>]) -> Result<Reading, SourceError> {
         if self.cancel.is_cancelled() {
             return Err(SourceError::Cancelled);
         }
-        let bytes = self.source.read(record, ranges)?;
+        let reading = self.source.read(record, ranges)?;
+        let parts = &reading.parts;
         self.reporter
-            .moved(bytes.iter().map(|part| part.len() as u64).sum());
-        let is_complete = bytes.len() == ranges.len()
-            && bytes
+            .moved(parts.iter().map(|part| part.len() as u64).sum());
+        let is_complete = parts.len() == ranges.len()
+            && parts
                 .iter()
                 .zip(ranges)
                 .all(|(part, range)| part.len() as u64 == range.end - range.start);
         if is_complete {
-            Ok(bytes)
+            Ok(reading)
         } else {
             Err(SourceError::Damaged {
                 pack: record.id,
-                host: None,
+                host: reading.origin.host,
             })
         }
     }
 
-    /// A section's plaintext. `first` is what was read of it; when that does not open, it is read again, once at
-    /// least and as long as there is another place.
-    pub(crate) fn open(&self, pack: &OpenPack, index: u32, first: &[u8]) -> Result<Vec<u8>, ClaimFault> {
+    /// A section's plaintext. `first` is what was read of it, and where; when that does not open, it is read again, once at least and as
+    /// long as there is another place.
+    pub(crate) fn open(
+        &self,
+        pack: &OpenPack,
+        index: u32,
+        (first, mut origin): (&[u8], Origin),
+    ) -> Result<Vec<u8>, ClaimFault> {
         let range = pack.range(index).ok_or(ClaimFault::False)?;
         let mut again;
-        let mut host = None;
         let mut sealed = first;
         for reading in 0..READINGS_MAX {
             match pack.open(index, sealed) {
@@ -149,24 +150,24 @@ impl SectionReader<'_> {
                 Err(BadSection::FalseClaim) => return Err(ClaimFault::False),
                 Err(BadSection::WrongBytes) => {}
             }
-            let distrust = self.source.distrust(&pack.record, &range);
+            let has_other = self.source.distrust(&pack.record, origin);
             self.reporter.warn(Warning {
                 kind: WarningKind::WrongBytes,
                 path: Vec::new(),
                 message: format!("section {index} of pack {} does not open", pack.record.id.short()),
                 device: Some(pack.record.device),
-                host: distrust.host,
+                host: origin.host,
             });
-            host = distrust.host;
             // Neighbours of this section may have brought about another source already, so a second reading is always worth it.
-            if reading > 0 && !distrust.has_other {
+            if reading > 0 && !has_other {
                 break;
             }
             let ranges = ranges::align(std::slice::from_ref(&range), self.shape(&pack.record));
             again = self.read(&pack.record, &ranges).map_err(ClaimFault::Source)?;
-            sealed = ranges::slice(&ranges, &again, &range).ok_or(ClaimFault::False)?;
+            origin = again.origin;
+            sealed = ranges::slice(&ranges, &again.parts, &range).ok_or(ClaimFault::False)?;
         }
-        Err(ClaimFault::Damaged(host))
+        Err(ClaimFault::Damaged(origin.host))
     }
 
     /// The chunk that a section is said to hold there, if it really is that chunk.

@@ -16,7 +16,7 @@ use crate::cancel::{Cancel, Cancelled};
 use crate::content_reader::{ContentError, ContentReader};
 use crate::meta_reader::MetaReader;
 use crate::opener::{OpenPackError, PackBook};
-use crate::pack_source::{PackSource, SourceError};
+use crate::pack_source::{Origin, PackSource, SourceError};
 use crate::progress::{Progress, Reporter, Warning, WarningKind};
 use crate::section_reader::{ChunkError, ClaimFault, SectionReader};
 use crate::tree_walk::{self, TreeWalk, TreeWalkError, Visit};
@@ -313,13 +313,17 @@ impl Verifier<'_> {
         // Bytes of the pack that are read and not used up by a section yet, and where they begin.
         let mut held: Vec<u8> = Vec::new();
         let mut held_at = 0_u64;
+        let mut origin = Origin::default();
+        // Whether all of it came from one stripe, so that its hash says something.
+        let mut stripe = None;
+        let mut is_of_one = true;
         let mut section = 0_u32;
         let mut at = 0_u64;
         while at < record.len.0 {
             self.sections.cancel.check()?;
             let end = (at + READ_LEN).min(record.len.0);
-            let bytes = match self.sections.read(record, std::slice::from_ref(&(at..end))) {
-                Ok(mut parts) => parts.pop().unwrap_or_default(),
+            let (bytes, from_now_on) = match self.sections.read(record, std::slice::from_ref(&(at..end))) {
+                Ok(mut reading) => (reading.parts.pop().unwrap_or_default(), reading.origin),
                 Err(SourceError::Cancelled) => return Err(VerifyError::Cancelled),
                 Err(error) => {
                     let (kind, host) = match &error {
@@ -330,6 +334,10 @@ impl Verifier<'_> {
                     return Ok(());
                 }
             };
+            is_of_one = is_of_one && *stripe.get_or_insert(from_now_on.stripe) == from_now_on.stripe;
+            if held.is_empty() {
+                origin = from_now_on;
+            }
             hasher.update(&bytes);
             held.extend_from_slice(&bytes);
             at = end;
@@ -338,17 +346,20 @@ impl Verifier<'_> {
                 let sealed = held
                     .get(from..from + (range.end - range.start) as usize)
                     .unwrap_or_default();
-                self.section(&pack, section, sealed)?;
+                self.section(&pack, section, (sealed, origin))?;
                 section += 1;
                 held.drain(..(range.end - held_at) as usize);
                 held_at = range.end;
+                if held.len() <= bytes.len() {
+                    origin = from_now_on;
+                }
             }
             if pack.range(section).is_none() {
                 held.clear();
                 held_at = at;
             }
         }
-        if PackId::from_bytes(*hasher.finalize().as_bytes()) != record.id {
+        if is_of_one && PackId::from_bytes(*hasher.finalize().as_bytes()) != record.id {
             self.of_pack(
                 record,
                 DamageKind::WrongBytes,
@@ -363,7 +374,7 @@ impl Verifier<'_> {
         &mut self,
         pack: &crate::opener::OpenPack,
         index: u32,
-        sealed: &[u8],
+        sealed: (&[u8], Origin),
     ) -> Result<(), VerifyError> {
         let record = &pack.record;
         match self.sections.open(pack, index, sealed) {

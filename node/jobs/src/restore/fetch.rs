@@ -160,8 +160,8 @@ impl Fetcher<'_> {
             Err(OpenPackError::Index(error)) => return Err(error.into()),
             Err(OpenPackError::Unknown | OpenPackError::Unusable { .. }) => return Err(ChunkError::Damaged),
         };
-        let bytes = match self.sections.read(&pack.record, &read.ranges) {
-            Ok(bytes) => bytes,
+        let got = match self.sections.read(&pack.record, &read.ranges) {
+            Ok(got) => got,
             Err(crate::SourceError::Cancelled) => return Err(ChunkError::Cancelled),
             Err(error) => {
                 let wants = read.sections.iter().flat_map(|section| &section.wants);
@@ -173,8 +173,8 @@ impl Fetcher<'_> {
         };
         for section in &read.sections {
             self.sections.cancel.check()?;
-            let sealed = ranges::slice(&read.ranges, &bytes, &section.at).unwrap_or_default();
-            match self.sections.open(&pack, section.index, sealed) {
+            let sealed = ranges::slice(&read.ranges, &got.parts, &section.at).unwrap_or_default();
+            match self.sections.open(&pack, section.index, (sealed, got.origin)) {
                 Ok(plain) => self.hand_out(&pack, section, &plain, (to, faults)),
                 Err(ClaimFault::Source(error)) => faults.lock().extend(
                     section

@@ -16,13 +16,15 @@ use nuthatch_format::journal::{Entry, LineHead, Opened};
 use nuthatch_format::keys::{ArchiveKeys, ReaderKeys, RecoveryPhrase};
 use nuthatch_format::seal::SealedPack;
 use nuthatch_format::snapshot::{PackChange, Snapshot, SnapshotLine};
-use nuthatch_format::{ByteCount, DeviceId, LineId, NodeId, PackId, SegmentId, SnapshotId, Timestamp};
+use nuthatch_format::{
+    ByteCount, DeviceId, LabelId, LineId, NodeId, PackId, SegmentId, SnapshotId, Timestamp,
+};
 use nuthatch_jobs::backup::outlet::{Commit, Outlet, OutletError, Space};
 use nuthatch_jobs::backup::{self, BackupContext, BackupError, BackupParams, BackupReport, BackupRequest};
 use nuthatch_jobs::restore::{
     self, Overwrite, RestoreContext, RestoreError, RestoreParams, RestoreReport, RestoreRequest,
 };
-use nuthatch_jobs::{Cancel, Distrust, PackSource, Progress, Silent, SourceError, snapshots};
+use nuthatch_jobs::{Cancel, Origin, PackSource, Progress, Reading, Silent, SourceError, snapshots};
 
 /// A node of one archive.
 pub struct Node {
@@ -310,14 +312,16 @@ pub enum Fault {
 }
 
 pub const BAD_HOST: NodeId = NodeId::from_bytes([0xbb; 32]);
+const BAD_STRIPE: LabelId = LabelId::from_bytes([0xbb; 32]);
+const GOOD_STRIPE: LabelId = LabelId::from_bytes([0xcc; 32]);
 
 impl PackSource for StagingSource<'_> {
-    fn read(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>, SourceError> {
+    fn read(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Result<Reading, SourceError> {
         if self.away.lock().unwrap().contains(&pack.id) {
             return Err(SourceError::Away { pack: pack.id });
         }
         let is_bad = self.faults.lock().unwrap().contains_key(&pack.id);
-        ranges
+        let parts = ranges
             .iter()
             .map(|range| {
                 let len = range.end - range.start;
@@ -336,19 +340,21 @@ impl PackSource for StagingSource<'_> {
                     }),
                 }
             })
-            .collect()
+            .collect::<Result<_, _>>()?;
+        let origin = Origin {
+            stripe: Some(if is_bad { BAD_STRIPE } else { GOOD_STRIPE }),
+            host: is_bad.then_some(BAD_HOST),
+        };
+        Ok(Reading { parts, origin })
     }
 
-    fn distrust(&self, pack: &PackRecord, _: &Range<u64>) -> Distrust {
+    fn distrust(&self, pack: &PackRecord, origin: Origin) -> bool {
         let mut faults = self.faults.lock().unwrap();
-        let has_other = matches!(faults.get(&pack.id), Some(Fault::OneHost));
-        if has_other {
+        if origin.stripe == Some(BAD_STRIPE) && matches!(faults.get(&pack.id), Some(Fault::OneHost)) {
             faults.remove(&pack.id);
+            return true;
         }
-        Distrust {
-            host: Some(BAD_HOST),
-            has_other,
-        }
+        false
     }
 
     fn shard_len(&self, pack: &PackRecord) -> Option<u64> {
