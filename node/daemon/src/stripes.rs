@@ -6,11 +6,20 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use nuthatch_disk::catalogue::{PackFacts, StripeFacts};
 use nuthatch_erasure::{Coder, Scheme, ShardIndex, coder};
+use nuthatch_format::DeviceId;
 use nuthatch_format::slice::{Outboard, OutboardBuilder};
 
 /// Bytes of each shard that are coded at a time. With the most shards a stripe of ours has (20) that is 5 MiB of buffers.
 const STRIP_LEN: u64 = 256 * 1024;
+
+/// The stripe that says where a pack stands. Of a pack that is staged here only a label of our own counts, which was signed after the
+/// staged bytes were checked: another device's label may name shards of anything, and the only copy must never go for it.
+pub(crate) fn current<'f>(facts: &'f PackFacts, own: &DeviceId, is_staged: bool) -> Option<&'f StripeFacts> {
+    let counts = |stripe: &&StripeFacts| !is_staged || stripe.device == *own;
+    facts.stripes.iter().rfind(counts)
+}
 
 /// Why a staged pack can't be coded or read.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +128,41 @@ fn as_sources(data: &[Vec<u8>]) -> Vec<(ShardIndex, &[u8])> {
 mod tests {
     use std::io::Write;
 
+    use nuthatch_disk::catalogue::PackNumber;
+    use nuthatch_format::pack::PackKind;
+    use nuthatch_format::{ByteCount, LabelId, LineId, PackId};
+
     use super::*;
+
+    #[test]
+    fn what_is_staged_goes_only_for_a_label_of_our_own() {
+        let stripe = |label: u8, device: u8| StripeFacts {
+            label: LabelId::from_bytes([label; 32]),
+            scheme: Scheme::new(1, 0).unwrap(),
+            shard_len: ByteCount(1),
+            device: DeviceId::from_bytes([device; 32]),
+            line: LineId::from_bytes([device; 16]),
+            sequence: 0,
+            holders: Vec::new(),
+        };
+        let mut facts = PackFacts {
+            number: PackNumber(0),
+            id: PackId::from_bytes([0; 32]),
+            kind: PackKind::Data,
+            len: ByteCount(1),
+            stripes: vec![stripe(1, 7), stripe(2, 7), stripe(3, 8)],
+        };
+        let current = |facts: &PackFacts, is_staged| {
+            let found = current(facts, &DeviceId::from_bytes([7; 32]), is_staged);
+            found.map(|stripe| stripe.label.as_bytes()[0])
+        };
+        assert_eq!(
+            (current(&facts, true), current(&facts, false)),
+            (Some(2), Some(3))
+        );
+        facts.stripes.drain(..2);
+        assert_eq!((current(&facts, true), current(&facts, false)), (None, Some(3)));
+    }
 
     #[test]
     fn strips_hash_and_read_the_same_shards_as_whole_packs() {

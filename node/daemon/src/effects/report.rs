@@ -1,11 +1,11 @@
 //! What the engine says about its doings, as events that people read and as state that jobs wait for.
 
 use nuthatch_engine::boundary::{Event, LeaseRefusal, OfferRefusal, PackNumber, PathClass};
-use nuthatch_format::NodeId;
+use nuthatch_format::{LabelId, NodeId};
 
 use crate::clock;
 use crate::events::FaultKind;
-use crate::node::Node;
+use crate::node::{Node, Owned};
 
 /// Passes one event on.
 pub(super) fn report(node: &Node, event: Event) {
@@ -76,7 +76,7 @@ pub(super) fn report(node: &Node, event: Event) {
             let word = if again { "spread again" } else { "spread" };
             tracing::debug!("a pack is {word} as {}+{} shards", scheme.data(), scheme.parity());
         }
-        Event::StripeComplete { pack, .. } => complete(node, pack),
+        Event::StripeComplete { pack, label } => complete(node, pack, &label),
         Event::PackUnreadable { pack } => {
             let message = format!(
                 "pack number {} can't be read here now; it is tried again later",
@@ -120,19 +120,10 @@ fn why_no_shard(reason: OfferRefusal) -> &'static str {
     }
 }
 
-/// Every shard of a pack's stripe is held: its staged copy may go.
-fn complete(node: &Node, pack: PackNumber) {
+/// Every shard of a pack's stripe is held: its staged copy may go, if the label is our own.
+fn complete(node: &Node, pack: PackNumber, label: &LabelId) {
     let Some(owned) = node.owned() else { return };
-    let number = nuthatch_disk::catalogue::PackNumber(pack.0);
-    let removed = match owned.catalogue.pack(number) {
-        Ok(Some(record)) => owned
-            .staging
-            .remove(&record.id)
-            .map_err(|error| error.to_string()),
-        Ok(None) => Ok(()),
-        Err(error) => Err(error.to_string()),
-    };
-    if let Err(error) = removed {
+    if let Err(error) = let_go(&owned, pack, label) {
         node.events.fault(
             FaultKind::OwnDisk,
             None,
@@ -140,4 +131,20 @@ fn complete(node: &Node, pack: PackNumber) {
         );
     }
     node.pulse.nudge();
+}
+
+fn let_go(owned: &Owned, pack: PackNumber, label: &LabelId) -> Result<(), String> {
+    let number = nuthatch_disk::catalogue::PackNumber(pack.0);
+    let stripe = owned.catalogue.stripe(label).map_err(|error| error.to_string())?;
+    let record = owned.catalogue.pack(number).map_err(|error| error.to_string())?;
+    let (Some(stripe), Some(record)) = (stripe, record) else {
+        return Ok(());
+    };
+    if stripe.device != owned.device.id() || stripe.pack != record.id {
+        return Ok(());
+    }
+    owned
+        .staging
+        .remove(&record.id)
+        .map_err(|error| error.to_string())
 }

@@ -12,6 +12,7 @@ use nuthatch_format::ArchiveId;
 
 use crate::events::FaultKind;
 use crate::node::{Node, Owned};
+use crate::stripes;
 
 /// Packs looked at for one page of weak ones.
 const SCAN: usize = 512;
@@ -85,15 +86,18 @@ fn page(
 fn is_wanted(owned: &Owned, query: StripeQuery, facts: &PackFacts) -> bool {
     match query {
         StripeQuery::Pending => owned.staging.contains(&facts.id),
-        StripeQuery::Weak { hosts, target } => facts
-            .stripes
-            .last()
-            .is_some_and(|stripe| durability::is_weak(stripe.scheme, hosts, target)),
+        StripeQuery::Weak { hosts, target } => {
+            current(owned, facts).is_some_and(|stripe| durability::is_weak(stripe.scheme, hosts, target))
+        }
     }
 }
 
+fn current<'f>(owned: &Owned, facts: &'f PackFacts) -> Option<&'f catalogue::StripeFacts> {
+    stripes::current(facts, &owned.device.id(), owned.staging.contains(&facts.id))
+}
+
 fn as_engine(owned: &Owned, facts: &PackFacts) -> StripeFacts {
-    let stripe = facts.stripes.last().map(|stripe| Stripe {
+    let stripe = current(owned, facts).map(|stripe| Stripe {
         label: stripe.label,
         scheme: stripe.scheme,
         shard_len: stripe.shard_len,

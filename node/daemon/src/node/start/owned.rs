@@ -14,7 +14,7 @@ use crate::api::{Exit, Failure};
 use crate::events::FaultKind;
 use crate::journal::JournalWriter;
 use crate::node::{Node, Owned};
-use crate::setup;
+use crate::{setup, stripes};
 
 /// Staging takes this part of the free space unless the settings say otherwise.
 const STAGING_DIVISOR: u64 = 4;
@@ -68,7 +68,7 @@ fn staging_bound(node: &Node) -> Result<ByteCount, Failure> {
 }
 
 /// Packs that were sealed and staged, and never journalled: a backup was killed. They are journalled now, and count as stored. Packs
-/// whose every shard is held, left by a crash before they were removed, go.
+/// whose every shard is held under a label of our own, left by a crash before they were removed, go.
 fn take_up_staged(node: &Node, owned: &Owned) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| Failure::from_error(Exit::Failed, "own_disk", error);
     for staged in owned.staging.list() {
@@ -81,7 +81,10 @@ fn take_up_staged(node: &Node, owned: &Owned) -> Result<(), Failure> {
                 .catalogue
                 .pack_facts(*number)
                 .map_err(|error| failed(&error))?;
-            let newest = facts.as_ref().and_then(|facts| facts.stripes.last());
+            let own = owned.device.id();
+            let newest = facts
+                .as_ref()
+                .and_then(|facts| stripes::current(facts, &own, true));
             if newest.is_some_and(|stripe| stripe.missing_count() == 0) {
                 owned
                     .staging
