@@ -116,7 +116,8 @@ async fn get_range_on(stream: &mut BulkStream, wanted: &WantedRange<'_>) -> Resu
         match frame {
             Frame::Data(data) => {
                 let at = start + bytes.len() as u64;
-                let range = data.offset..data.offset + u64::from(data.len);
+                // From our own place: what the host says may be any number.
+                let range = at..at + u64::from(data.len);
                 if data.offset != at || range.end > end || data.len == 0 || data.len > RANGE_LEN_MAX {
                     return Err(FetchError::OtherRange);
                 }

@@ -3,23 +3,27 @@
 //!
 //! A device goes on with its line only while nobody has shown a segment of it that is not here; after that it begins a new one.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use nuthatch_disk::IndexError;
 use nuthatch_disk::catalogue::Catalogue;
-use nuthatch_disk::segment_store::{PutSegmentError, ReadSegmentError, SegmentStore};
+use nuthatch_disk::segment_store::{PutSegmentError, SegmentStore, StoredSegment};
 use nuthatch_engine::boundary::JournalPosition;
-use nuthatch_format::SegmentId;
 use nuthatch_format::journal::{
     Batch, BuildSegmentError, Draft, Entry, Head, LineHead, OpenSegmentError, Position, SignedSegment,
 };
 use nuthatch_format::keys::{DeviceKeys, WriterKeys};
+use nuthatch_format::{LineId, SegmentId};
 use parking_lot::Mutex;
 
 use crate::clock::{self, EntropyError};
 
 /// Segments applied to the catalogue in one transaction.
 const APPLY_BATCH: usize = 16;
+
+/// Places of one line that are remembered as unreadable, the first ones.
+const UNREAD_MAX: usize = 64;
 
 /// Why the journal could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +34,6 @@ pub(crate) enum JournalError {
     /// The store of segments.
     #[error(transparent)]
     Put(#[from] PutSegmentError),
-    /// Reading a segment back.
-    #[error(transparent)]
-    Read(#[from] ReadSegmentError),
     /// The index of segments, or the catalogue.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -74,6 +75,8 @@ struct State {
     /// Own segments of lines before this one (count).
     earlier: u64,
     batch: Batch,
+    /// Places whose segments could not be read from this disk, so that they are missing in the catalogue.
+    unread: BTreeMap<LineId, BTreeSet<u64>>,
 }
 
 impl JournalWriter {
@@ -115,9 +118,10 @@ impl JournalWriter {
                 parent,
                 earlier,
                 batch: Batch::new(),
+                unread: BTreeMap::new(),
             }),
         };
-        journal.apply_missing()?;
+        journal.apply(true)?;
         Ok(journal)
     }
 
@@ -194,50 +198,172 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Applies every segment of the archive that is here and not in the catalogue yet, of all lines. Answers how many.
+    /// Places of a line whose segments can't be read from this disk, ascending: put again, they are read again by the next
+    /// [`Self::apply_missing`].
+    pub(crate) fn unread(&self, line: &LineId) -> Vec<u64> {
+        let state = self.state.lock();
+        let places = state.unread.get(line);
+        places.into_iter().flatten().copied().collect()
+    }
+
+    /// Places of all lines of which that is known (count).
+    pub(crate) fn unread_count(&self) -> usize {
+        self.state.lock().unread.values().map(BTreeSet::len).sum()
+    }
+
+    /// Applies every segment of the archive that is here and not in the catalogue yet, of all lines. Answers how many. What the disk does
+    /// not give back is left out and remembered: one damaged file must not keep a node from its archive.
     pub(crate) fn apply_missing(&self) -> Result<usize, JournalError> {
-        let applied: std::collections::BTreeMap<_, _> = self
+        self.apply(false)
+    }
+
+    /// As [`Self::apply_missing`]; `looks_behind` also for what is missing behind the last that was applied of a line.
+    fn apply(&self, looks_behind: bool) -> Result<usize, JournalError> {
+        let applied: BTreeMap<_, _> = self
             .catalogue
             .applied_heads()?
             .into_iter()
-            .map(|head| (head.line, head.sequence))
+            .map(|head| (head.line, head.sequence + 1))
             .collect();
         let archive = self.writer.archive;
+        let lines = self.segments.lines(&archive);
+        let is_whole = !looks_behind || {
+            let forks = lines.iter().map(|line| line.fork_count);
+            let expected = applied
+                .values()
+                .copied()
+                .chain(forks)
+                .fold(0, u64::saturating_add);
+            self.catalogue.applied_count()? >= expected
+        };
+        let before = std::mem::take(&mut self.state.lock().unread);
         let mut count = 0;
-        for line in self.segments.lines(&archive) {
+        let mut unread = BTreeMap::new();
+        for line in lines {
+            let id = line.head.line;
+            let behind = applied.get(&id).copied().unwrap_or_default();
             // Forks stand beside earlier places, so a forked line is gone through from its first fork.
             let first_fork = line.forks.iter().map(|fork| fork.sequence).min();
-            let behind = applied.get(&line.head.line).map_or(0, |sequence| sequence + 1);
-            let mut from = first_fork.map_or(behind, |fork| fork.min(behind));
+            let first_unread = before.get(&id).and_then(BTreeSet::first).copied();
+            let earlier = [first_fork, first_unread, (!is_whole).then_some(0)];
+            let mut from = earlier.into_iter().flatten().fold(behind, u64::min);
             loop {
-                let page = self
-                    .segments
-                    .segments_from(&archive, &line.head.line, from, APPLY_BATCH)?;
+                let page = self.segments.segments_from(&archive, &id, from, APPLY_BATCH)?;
                 let Some(last) = page.last() else { break };
                 from = last.head.sequence + 1;
-                let mut opened = Vec::new();
-                for stored in &page {
-                    if self.catalogue.is_applied(&stored.head.segment)? {
-                        continue;
-                    }
-                    let segment = self.segments.read(&archive, stored)?;
-                    match segment.open(&self.writer) {
-                        Ok(entries) => opened.push((stored.head, entries)),
-                        // Another device's nonsense stops nobody else.
-                        Err(error) => tracing::warn!("a segment of {archive:?} does not open: {error}"),
-                    }
-                }
-                let batch: Vec<_> = opened
-                    .iter()
-                    .map(|(head, opened)| nuthatch_disk::catalogue::JournalSegment { head, opened })
-                    .collect();
-                count += self.catalogue.apply(&batch)?;
+                count += self.apply_page(&page, &mut unread)?;
             }
         }
+        self.state.lock().unread = unread;
         Ok(count)
+    }
+
+    fn apply_page(
+        &self,
+        page: &[StoredSegment],
+        unread: &mut BTreeMap<LineId, BTreeSet<u64>>,
+    ) -> Result<usize, JournalError> {
+        let archive = self.writer.archive;
+        let mut opened = Vec::new();
+        for stored in page {
+            if self.catalogue.is_applied(&stored.head.segment)? {
+                continue;
+            }
+            let segment = match self.segments.read(&archive, stored) {
+                Ok(segment) => segment,
+                Err(error) => {
+                    tracing::warn!("a segment of {archive:?} is left out: {error}");
+                    let places = unread.entry(stored.head.line).or_default();
+                    if places.len() < UNREAD_MAX {
+                        places.insert(stored.head.sequence);
+                    }
+                    continue;
+                }
+            };
+            match segment.open(&self.writer) {
+                Ok(entries) => opened.push((stored.head, entries)),
+                // Another device's nonsense stops nobody else.
+                Err(error) => tracing::warn!("a segment of {archive:?} does not open: {error}"),
+            }
+        }
+        let batch: Vec<_> = opened
+            .iter()
+            .map(|(head, opened)| nuthatch_disk::catalogue::JournalSegment { head, opened })
+            .collect();
+        Ok(self.catalogue.apply(&batch)?)
     }
 }
 
 fn position_of(state: &State) -> JournalPosition {
     JournalPosition(state.earlier + state.head.map_or(0, |head| head.sequence + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use nuthatch_format::PackId;
+    use nuthatch_format::keys::{ArchiveKeys, RecoveryPhrase};
+
+    use super::*;
+
+    fn open(home: &Path) -> (JournalWriter, Arc<SegmentStore>) {
+        let writer = ArchiveKeys::derive(&RecoveryPhrase::from_entropy([3; 32])).writer;
+        let device = DeviceKeys::generate(&[4; 64], "laptop").unwrap();
+        let segments = Arc::new(SegmentStore::open(&home.join("segments")).unwrap());
+        let catalogue = Catalogue::open(&home.join("catalogue.redb")).unwrap().0;
+        let store = Arc::clone(&segments);
+        let journal = JournalWriter::open(writer, Arc::new(device), store, Arc::new(catalogue)).unwrap();
+        (journal, segments)
+    }
+
+    fn segment_files(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                segment_files(&path, found);
+            } else if path.extension().is_some_and(|end| end == "segment") {
+                found.push(path);
+            }
+        }
+        found.sort();
+    }
+
+    #[test]
+    fn a_damaged_segment_is_left_out_and_taken_up_when_it_is_whole_again() {
+        let home = tempfile::tempdir().unwrap();
+        let (journal, segments) = open(home.path());
+        for number in 0..4 {
+            let pack = PackId::from_bytes([number; 32]);
+            journal.add(Entry::PackRetired { pack }).unwrap();
+            journal.flush().unwrap();
+        }
+        let line = journal.head().unwrap().line;
+        let archive = journal.writer.archive;
+        let second = segments.segments_at(&archive, &line, 1).unwrap();
+        let whole = segments.read(&archive, &second[0]).unwrap();
+        drop((journal, segments));
+        // The disk damages a segment, and the catalogue has to be made again.
+        let mut files = Vec::new();
+        segment_files(&home.path().join("segments"), &mut files);
+        std::fs::write(&files[1], b"damaged").unwrap();
+        std::fs::remove_file(home.path().join("catalogue.redb")).unwrap();
+        for _ in 0..2 {
+            let (journal, segments) = open(home.path());
+            assert_eq!((journal.unread(&line), journal.unread_count()), (vec![1], 1));
+            assert_eq!(journal.catalogue.applied_count().unwrap(), 3);
+            // The line goes on where it ended.
+            assert_eq!(journal.head().unwrap().sequence, 3);
+            assert_eq!(journal.apply_missing().unwrap(), 0);
+            assert_eq!(journal.unread_count(), 1);
+            drop((journal, segments));
+        }
+        let (journal, segments) = open(home.path());
+        segments.put(&whole).unwrap();
+        assert_eq!(journal.apply_missing().unwrap(), 1);
+        assert_eq!(
+            (journal.unread_count(), journal.catalogue.applied_count().unwrap()),
+            (0, 4)
+        );
+    }
 }

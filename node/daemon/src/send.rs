@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use nuthatch_erasure::ShardIndex;
+use nuthatch_format::journal::SignedSegment;
 use nuthatch_format::label::SignedLabel;
-use nuthatch_format::slice::{self, Outboard, SLICE_RANGE};
+use nuthatch_format::slice::{self, GROUP_LEN, Outboard, SLICE_RANGE};
 use nuthatch_format::{NodeId, Span};
 use nuthatch_transport::{BulkError, BulkStream, OpenError};
 use nuthatch_wire::attest::Attestation;
@@ -54,6 +55,9 @@ pub(crate) enum SendError {
     /// A receipt that does not hold, or is for something else.
     #[error("the host's receipt is not for what was sent")]
     Receipt,
+    /// A place to go on from at which no group of the shard begins.
+    #[error("the host wants the shard from byte {0} on, where no group begins")]
+    Resume(u64),
     /// Our own bytes can't be read, or are not what the label says.
     #[error("the shard's bytes can't be had")]
     Unreadable,
@@ -114,6 +118,10 @@ async fn put_shard_on(
     };
     let mut credit = Credit::default();
     credit.add(accept.credit)?;
+    let shard_len = shipment.label.label().shard_len;
+    if accept.resume_from < shard_len && !accept.resume_from.is_multiple_of(GROUP_LEN) {
+        return Err(SendError::Resume(accept.resume_from));
+    }
     if let Some(refusal) = send_ranges(stream, shipment, accept.resume_from, credit).await? {
         return Ok(Put::Refused(refusal));
     }
@@ -260,13 +268,13 @@ impl slice::ReadAt for Window<'_> {
     }
 }
 
-/// Sends segments of one archive to a host, in order, each acknowledged; `take` hears of each receipt. The segments come from `next_segment`,
-/// which reads them one by one, so that a long journal is never in memory at once.
+/// Sends segments of one archive to a host, in order, each acknowledged; `take` hears of each receipt, which is for the segment that was
+/// sent. The segments come from `next_segment`, which reads them one by one, so that a long journal is never in memory at once.
 pub(crate) async fn put_segments(
     links: &Links,
     host: NodeId,
     archive: nuthatch_format::ArchiveId,
-    mut next_segment: impl FnMut() -> Option<Vec<u8>>,
+    mut next_segment: impl FnMut() -> Option<SignedSegment>,
     mut take: impl FnMut(&SegmentReceipt),
 ) -> Result<Put<u64>, SendError> {
     // A fresh stream: a retry in the middle would have to begin the reading again.
@@ -281,9 +289,10 @@ pub(crate) async fn put_segments(
         other => return Err(SendError::OutOfTurn(other.name())),
     }
     let mut sent_count = 0;
-    while let Some(bytes) = next_segment() {
+    while let Some(segment) = next_segment() {
+        let head = segment.head();
         let frame = Frame::Segment(Segment {
-            bytes: SegmentBytes::new(bytes)?,
+            bytes: SegmentBytes::new(segment.into_bytes())?,
         });
         while !credit.is_open() {
             match next(stream).await? {
@@ -299,7 +308,11 @@ pub(crate) async fn put_segments(
                 Frame::Credit(bytes) => credit.add(bytes)?,
                 Frame::SegmentReceipt(receipt) => {
                     let body = receipt.open().map_err(|_| SendError::Receipt)?;
-                    if body.host != host || body.archive != archive {
+                    let is_for_it = body.host == host
+                        && body.archive == archive
+                        && (body.line, body.sequence, body.segment)
+                            == (head.line, head.sequence, head.segment);
+                    if !is_for_it {
                         return Err(SendError::Receipt);
                     }
                     take(&body);

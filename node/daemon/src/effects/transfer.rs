@@ -73,7 +73,12 @@ pub(super) async fn transfer(node: &Arc<Node>, order: &Order) -> TransferOutcome
         Ok(Put::Busy(retry_after)) => TransferOutcome::Busy { retry_after },
         Ok(Put::Refused(refusal)) => TransferOutcome::Refused(reason(refusal)),
         Err(SendError::Unreadable) => TransferOutcome::Unreadable,
-        Err(error @ (SendError::Receipt | SendError::OutOfTurn(_) | SendError::Credit(_))) => {
+        Err(
+            error @ (SendError::Receipt
+            | SendError::OutOfTurn(_)
+            | SendError::Credit(_)
+            | SendError::Resume(_)),
+        ) => {
             let message = format!(
                 "{} does not keep to the protocol: {error}",
                 node.circle.name_of(&order.to)

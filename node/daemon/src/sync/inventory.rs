@@ -19,8 +19,8 @@ use crate::node::{Node, Owned};
 /// Holdings read from the catalogue at a time.
 const PAGE: usize = 4096;
 
-/// Holdings of one prefix that are taken from a host: a 256th of what 16 TiB in the smallest packs would have.
-const HOLDINGS_PER_PREFIX_MAX: usize = 1 << 20;
+/// Holdings of one prefix that are read from a host: a 256th of what 512 TiB in full packs would have, a shard of each.
+const HOLDINGS_PER_PREFIX_MAX: usize = 1 << 17;
 
 /// Compares; afterwards the catalogue names just what the host says that it holds.
 pub(crate) async fn inventory(node: &Arc<Node>, archive: ArchiveId, host: NodeId) -> InventoryOutcome {
@@ -126,7 +126,8 @@ fn held(catalogue: &Catalogue, host: &NodeId, prefix: u8) -> Result<Vec<HeldShar
     }
 }
 
-/// Replaces what the catalogue says of one prefix; answers how many shards went and came.
+/// Replaces what the catalogue says of one prefix; answers how many shards went and came. Shards of stripes that are not known here are
+/// left out, to be seen again at the next comparison.
 fn replace(
     catalogue: &Catalogue,
     host: &NodeId,
@@ -142,6 +143,9 @@ fn replace(
             index: holding.index,
         })
         .collect();
+    let shown = catalogue
+        .known_shards(&shown)
+        .map_err(|error| error.to_string())?;
     let kept = shown.iter().filter(|shard| known.contains(shard)).count();
     catalogue
         .replace_holdings(host, prefix, &shown, at)

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nuthatch_disk::IndexError;
+use nuthatch_disk::segment_store::PLACE_SEGMENTS_MAX;
 use nuthatch_engine::boundary::{Input, SegmentsOutcome};
 use nuthatch_format::journal::{LineHead, SignedSegment};
 use nuthatch_format::statement::SignedStatement;
@@ -16,7 +18,7 @@ use crate::ask::{AskError, ask_for};
 use crate::clock;
 use crate::effects::reason;
 use crate::events::FaultKind;
-use crate::fetch;
+use crate::fetch::{self, FetchError};
 use crate::node::{Node, Owned};
 use crate::send::{self, Put};
 
@@ -24,7 +26,10 @@ use crate::send::{self, Put};
 const STATEMENT_PAGES_MAX: usize = 64;
 
 /// How long one host has to show what is new.
-const REFRESH_MAX: std::time::Duration = std::time::Duration::from_secs(20);
+const REFRESH_MAX: Duration = Duration::from_secs(20);
+
+/// How long a host may show its journal without a segment that is new here: the largest takes this long at 0.5 Mbit/s.
+const STALL_MAX: Duration = Duration::from_mins(2);
 
 /// Segments read at a time while sending.
 const SEND_PAGE: usize = 16;
@@ -171,17 +176,35 @@ pub(crate) enum PullError {
     #[error(transparent)]
     Ask(#[from] AskError),
     #[error(transparent)]
-    Fetch(#[from] fetch::FetchError),
+    Fetch(#[from] FetchError),
     #[error("a receipt of the host does not hold")]
     Receipt,
+    #[error("for {0:?} nothing of use came")]
+    Stalled(Duration),
 }
 
-/// Fetches every segment that a host has and this node lacks. Segments that do not hold are left out, and the host is named.
+/// Fetches every segment that a host has and this node lacks. Segments that do not hold are left out, and the host is named. A host that
+/// keeps us waiting, or busy with what is here already, is left.
 pub(crate) async fn pull(
     node: &Arc<Node>,
     archive: ArchiveId,
     host: NodeId,
 ) -> Result<JournalShown, PullError> {
+    let mut pulling = std::pin::pin!(pull_all(node, archive, host));
+    let mut before = node.segments.usage(&archive);
+    loop {
+        if let Ok(shown) = tokio::time::timeout(STALL_MAX, &mut pulling).await {
+            return shown;
+        }
+        let now = node.segments.usage(&archive);
+        if now == before {
+            return Err(PullError::Stalled(STALL_MAX));
+        }
+        before = now;
+    }
+}
+
+async fn pull_all(node: &Arc<Node>, archive: ArchiveId, host: NodeId) -> Result<JournalShown, PullError> {
     let receipts = ask_for!(
         &node.transport,
         host,
@@ -196,7 +219,13 @@ pub(crate) async fn pull(
         }
         shown.heads.push(receipt);
     }
+    let owned = node.owned().filter(|owned| owned.archive == archive);
     for head in shown.heads.clone() {
+        // What this disk has lost of the line.
+        for place in owned.iter().flat_map(|owned| owned.journal.unread(&head.line)) {
+            let healed = fetch_line(node, archive, host, (head.line, place..place + 1)).await;
+            shown.fetched_count += of_line(node, host, healed)?.map_or(0, |healed| healed.seen_count);
+        }
         let stored = node
             .segments
             .segments_at(&archive, &head.line, head.sequence)
@@ -210,50 +239,92 @@ pub(crate) async fn pull(
             Some(ours) if ours.sequence < head.sequence => ours.sequence + 1,
             Some(_) | None => 0,
         };
-        let fetched = fetch_line(node, archive, host, head.line, from).await?;
+        let fetched = fetch_line(node, archive, host, (head.line, from..u64::MAX)).await;
+        let Some(fetched) = of_line(node, host, fetched)? else {
+            continue;
+        };
         shown.fetched_count += fetched.kept_count;
         if fetched.parted {
             // What came does not follow ours: the branches part before our end.
-            shown.fetched_count += fetch_line(node, archive, host, head.line, 0).await?.kept_count;
+            let whole = fetch_line(node, archive, host, (head.line, 0..u64::MAX)).await;
+            shown.fetched_count += of_line(node, host, whole)?.map_or(0, |whole| whole.kept_count);
         }
     }
     Ok(shown)
 }
 
+/// A line that the host shows and does not give costs this line only; a host that is gone costs the rest.
+fn of_line(
+    node: &Node,
+    host: NodeId,
+    fetched: Result<Fetched, FetchError>,
+) -> Result<Option<Fetched>, PullError> {
+    match fetched {
+        Ok(fetched) => Ok(Some(fetched)),
+        Err(FetchError::Refused(refusal)) => {
+            let message = format!(
+                "{} does not give a part of the journal that it signed for: {refusal}",
+                node.circle.name_of(&host)
+            );
+            node.events.fault(FaultKind::OldJournal, Some(host), message);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 struct Fetched {
+    /// Segments that came (count).
+    seen_count: u64,
+    /// Those of them that were new.
     kept_count: u64,
     /// A segment did not go on where ours end.
     parted: bool,
 }
 
+/// Fetches the segments of some places of a line. They come in the order of the line, at each place as many as a store keeps: a host that
+/// shows the same ones again and again is stopped.
 async fn fetch_line(
     node: &Arc<Node>,
     archive: ArchiveId,
     host: NodeId,
-    line: LineId,
-    from: u64,
-) -> Result<Fetched, PullError> {
+    (line, places): (LineId, std::ops::Range<u64>),
+) -> Result<Fetched, FetchError> {
     let mut fetched = Fetched {
+        seen_count: 0,
         kept_count: 0,
         parted: false,
     };
     let mut fault = None;
+    let from = places.start;
+    let mut order = PlaceOrder::new(from);
     fetch::get_segments(&node.links, host, archive, line, from, |bytes| {
         let Ok(segment) = SignedSegment::parse(bytes) else {
             fault = Some("a segment that is none".to_owned());
             return false;
         };
-        if segment.public().archive != archive || segment.public().line != line {
+        let public = segment.public();
+        if public.archive != archive || public.line != line {
             fault = Some("a segment of another line".to_owned());
             return false;
         }
-        if segment.public().sequence == from && from > 0 {
+        if !places.contains(&public.sequence) {
+            return false;
+        }
+        if !order.goes_on(public.sequence) {
+            fault = Some("segments of a line out of their order".to_owned());
+            return false;
+        }
+        if public.sequence == from && from > 0 {
             let ours = line_head(node, &archive, &line).map(|head| head.segment);
-            fetched.parted = segment.public().previous != ours;
+            fetched.parted = public.previous != ours;
         }
         let kept = tokio::task::block_in_place(|| node.keep_segment(&segment, host));
         match kept {
-            Ok(is_new) => fetched.kept_count += u64::from(is_new),
+            Ok(is_new) => {
+                fetched.seen_count += 1;
+                fetched.kept_count += u64::from(is_new);
+            }
             Err(error) => {
                 fault = Some(format!("a segment that can't be kept: {error}"));
                 return false;
@@ -267,6 +338,29 @@ async fn fetch_line(
         node.events.fault(FaultKind::WrongBytes, Some(host), message);
     }
     Ok(fetched)
+}
+
+/// Whether segments come in the order of their line: places ascend, and each has at most as many segments as a store keeps.
+struct PlaceOrder {
+    place: u64,
+    count: usize,
+}
+
+impl PlaceOrder {
+    fn new(first: u64) -> Self {
+        Self {
+            place: first,
+            count: 0,
+        }
+    }
+
+    fn goes_on(&mut self, place: u64) -> bool {
+        if place > self.place {
+            *self = Self::new(place);
+        }
+        self.count += 1;
+        place == self.place && self.count <= PLACE_SEGMENTS_MAX
+    }
 }
 
 fn line_head(node: &Node, archive: &ArchiveId, line: &LineId) -> Option<LineHead> {
@@ -353,8 +447,8 @@ async fn push(
         // The head says nothing of what stands beside the line: of a line that forked, all is sent once, and counts only then.
         let forks_here = owned.forks_sent.lock().get(&(host, id)).copied() == Some(line.fork_count);
         let is_whole = line.fork_count == 0 || forks_here;
-        if is_whole && let Some(same) = theirs.iter().find(|head| head.segment == line.head.segment) {
-            note(owned, id, host, same.sequence);
+        if is_whole && theirs.iter().any(|head| head.segment == line.head.segment) {
+            note(owned, id, host, line.head.sequence);
             continue;
         }
         let from = match theirs.iter().map(|head| head.sequence).max() {
@@ -406,7 +500,7 @@ async fn send_line(
                 }
                 let stored = waiting.pop_front()?;
                 match node.segments.read(&archive, &stored) {
-                    Ok(segment) => Some(segment.into_bytes()),
+                    Ok(segment) => Some(segment),
                     Err(error) => {
                         node.events.fault(
                             FaultKind::OwnDisk,

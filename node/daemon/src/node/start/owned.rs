@@ -43,6 +43,13 @@ pub(super) fn open(node: &Node) -> Result<Option<Owned>, Failure> {
         Arc::clone(&catalogue),
     )
     .map_err(|error| failed(&error))?;
+    let unread_count = journal.unread_count();
+    if unread_count > 0 {
+        let message = format!(
+            "{unread_count} parts of the journal can't be read from this disk; they are fetched again from hosts"
+        );
+        node.events.fault(FaultKind::OwnDisk, None, message);
+    }
     let owned = Owned {
         archive,
         writer: keys.writer,
