@@ -44,7 +44,8 @@ pub(crate) async fn exchange(node: &Arc<Node>, peer: NodeId) -> Result<(), AskEr
     Ok(())
 }
 
-async fn pull(node: &Node, peer: NodeId, circle: CircleId) -> Result<Vec<RosterItem>, AskError> {
+/// What a member says of a circle, unverified.
+pub(crate) async fn pull(node: &Node, peer: NodeId, circle: CircleId) -> Result<Vec<RosterItem>, AskError> {
     let mut items = Vec::new();
     let mut after = None;
     for _ in 0..PAGES_MAX {

@@ -4,8 +4,10 @@
 //! one hides nothing that another has.
 
 mod claim;
+mod enter;
+mod queue;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,23 +15,23 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use nuthatch_format::keys::{ArchiveKeys, RecoveryPhrase};
 use nuthatch_format::{LineId, NodeId};
-use nuthatch_wire::membership::{Charter, Roster};
-use nuthatch_wire::message::RosterItem;
 use nuthatch_wire::protocol::provider_key;
 
 use self::claim::{Claimant, Granted};
+use self::enter::enter_circle;
+use self::queue::{HostQueue, Rank};
 use crate::api::{
     Exit, Failure, Message, Notice, Outlet, Phase, Progress, Recover, RecoverAnswer, Snapshots,
 };
 use crate::clock;
 use crate::events::FaultKind;
+use crate::job;
 use crate::node::{Node, Owned};
 use crate::setup::{self, Adoption};
 use crate::sync::{self, JournalShown};
-use crate::{job, roster_sync};
 
-/// Hosts that are asked in all.
-const HOSTS_MAX: usize = 256;
+/// Hosts that are asked of those that have announced the archive.
+const ANNOUNCED_MAX: usize = 256;
 
 /// Hosts that are asked at a time.
 const CLAIMS_MAX: usize = 16;
@@ -64,7 +66,7 @@ pub(crate) async fn run(node: &Arc<Node>, request: Recover, out: &Outlet) -> Res
         enter_circle(node, &asked, &keys).await;
     }
     ask_announced(node, &claimant, &mut asked).await;
-    unite(node, &owned, &asked, out).await?;
+    let shown = unite(node, &owned, &asked, out).await?;
     job::name_faults(node, since, out).await;
     let snapshots = owned
         .catalogue
@@ -74,7 +76,7 @@ pub(crate) async fn run(node: &Arc<Node>, request: Recover, out: &Outlet) -> Res
         let every = (&Snapshots::default(), Some(keys.reader_keys()));
         super::snapshots::send_rows(node, &owned, every, out).await?;
     }
-    if asked.len() == 1 {
+    if shown < 2 {
         out.send(Message::Warning(Notice {
             code: 0,
             kind: "one_host".to_owned(),
@@ -92,7 +94,7 @@ pub(crate) async fn run(node: &Arc<Node>, request: Recover, out: &Outlet) -> Res
         archive_id: owned.archive.to_string(),
         device_id: (!request.list_only).then(|| owned.device.id().to_string()),
         peer_id: node.peer_id(),
-        hosts: asked.len() as u32,
+        hosts: shown,
         snapshots: snapshots.len() as u64,
     })
 }
@@ -142,43 +144,47 @@ async fn ask_hosts(
     out: &Outlet,
 ) -> Result<BTreeMap<NodeId, Granted>, Failure> {
     let started = clock::instant();
-    let mut waiting: VecDeque<NodeId> = VecDeque::new();
+    let mut waiting = HostQueue::new(node.identity.node);
     let mut unreachable = Vec::new();
     for address in peers {
         match dial_peer(node, address).await {
-            Ok(peer) => waiting.push_back(peer),
+            Ok(peer) => waiting.push(Rank::NAMED, [peer]),
             Err(error) => unreachable.push(format!("{address}: {error}")),
         }
     }
-    waiting.extend(node.circle.members());
+    waiting.push(Rank::MEMBER, node.circle.members());
     if peers.is_empty() {
         wait_for_lan(node).await;
     }
-    waiting.extend(node.circle.sighted_nodes());
-    let mut asked = BTreeSet::from([node.identity.node]);
+    waiting.push(Rank::SEEN, node.circle.sighted_nodes());
     let mut granted = BTreeMap::new();
     let mut refused_count = 0_u32;
+    let mut named_count = 0_usize;
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < CLAIMS_MAX
-            && let Some(peer) = waiting.pop_front()
+            && let Some((rank, peer)) = waiting.pop()
         {
-            if asked.insert(peer) && asked.len() <= HOSTS_MAX {
-                progress(out, Phase::Connect, started, &node.circle.name_of(&peer));
-                running.push(async move { (peer, claim::claim(node, claimant, peer).await) });
-            }
+            named_count += usize::from(rank == Rank::NAMED);
+            progress(out, Phase::Connect, started, &node.circle.name_of(&peer));
+            running.push(async move { (rank, peer, claim::claim(node, claimant, peer).await) });
         }
-        let patience = if granted.is_empty() { CLAIM_MAX } else { OTHERS_MAX };
-        // With somebody's grant in hand, hosts that do not answer have only a moment more.
-        let Ok(Some((peer, claimed))) = tokio::time::timeout(patience, running.next()).await else {
+        // With somebody's grant in hand, hosts that do not answer have only a moment more; but not those that the person has named.
+        let patience = if granted.is_empty() || named_count > 0 {
+            CLAIM_MAX
+        } else {
+            OTHERS_MAX
+        };
+        let Ok(Some((rank, peer, claimed))) = tokio::time::timeout(patience, running.next()).await else {
             break;
         };
+        named_count -= usize::from(rank == Rank::NAMED);
         match claimed {
             Ok(Some(grant)) => {
                 for introduction in &grant.introductions {
                     node.circle
                         .sighted(introduction.0, introduction.1.iter().cloned());
-                    waiting.push_back(introduction.0);
+                    waiting.push(rank.introduced(), [introduction.0]);
                 }
                 granted.insert(peer, grant);
             }
@@ -214,7 +220,7 @@ async fn ask_announced(node: &Arc<Node>, claimant: &Claimant, granted: &mut BTre
     let Ok(providers) = tokio::time::timeout(OTHERS_MAX, providers).await else {
         return;
     };
-    for host in providers.into_iter().take(HOSTS_MAX) {
+    for host in providers.into_iter().take(ANNOUNCED_MAX) {
         if host == node.identity.node || granted.contains_key(&host) || node.pulse.has_answered(&host) {
             continue;
         }
@@ -250,73 +256,14 @@ async fn wait_for_lan(node: &Node) {
     }
 }
 
-/// Enters the circle of the hosts: this node is a member by its archive. Whoever has the words of the founder becomes an admin again.
-async fn enter_circle(node: &Arc<Node>, granted: &BTreeMap<NodeId, Granted>, keys: &ArchiveKeys) {
-    let Some(id) = granted.values().find_map(|grant| grant.circle) else {
-        return;
-    };
-    if let Err(error) = node.circle.enter(id, Vec::new()) {
-        node.events
-            .say("circle", None, format!("the circle was not entered: {error}"));
-        return;
-    }
-    for host in granted.keys() {
-        if let Err(error) = roster_sync::exchange(node, *host).await {
-            tracing::debug!("the roster was not exchanged with {host:?}: {error}");
-        }
-    }
-    if keys.owner_secrets().circle_id() == id
-        && let Some(charter) = node
-            .circle
-            .read(|roster| next_charter(roster, node.identity.node))
-            .flatten()
-    {
-        match nuthatch_wire::attest::Attestation::sign(&charter, &keys.circle) {
-            Ok(signed) => {
-                if let Err(error) = node.take_roster(vec![RosterItem::Charter(signed)]) {
-                    node.events.fault(
-                        FaultKind::OwnDisk,
-                        None,
-                        format!("the roster can't be written: {error}"),
-                    );
-                }
-            }
-            Err(error) => tracing::warn!("no new charter: {error}"),
-        }
-    }
-    node.members_changed();
-    node.publish_addresses().await;
-    for host in granted.keys() {
-        if let Err(error) = roster_sync::exchange(node, *host).await {
-            tracing::debug!("the roster was not exchanged with {host:?}: {error}");
-        }
-    }
-}
-
-/// The charter in force with one more admin; `None` when there is nothing to change.
-fn next_charter(roster: &Roster, node: NodeId) -> Option<Charter> {
-    let charter = roster.charter()?;
-    if charter.admins.contains(&node) {
-        return None;
-    }
-    let mut admins = charter.admins.clone().into_vec();
-    admins.push(node);
-    admins.sort_unstable();
-    Some(Charter {
-        circle: charter.circle,
-        epoch: charter.epoch.checked_add(1)?,
-        name: charter.name.clone(),
-        admins: nuthatch_wire::bounded::List::new(admins).ok()?,
-    })
-}
-
-/// Unites what the hosts show: statements first, since they say whom to believe, then journals, then inventories.
+/// Unites what the hosts show: statements first, since they say whom to believe, then journals, then inventories. Answers how many hosts
+/// have shown a journal that holds: anybody can say that he lets us in.
 async fn unite(
     node: &Arc<Node>,
     owned: &Arc<Owned>,
     granted: &BTreeMap<NodeId, Granted>,
     out: &Outlet,
-) -> Result<(), Failure> {
+) -> Result<u32, Failure> {
     let started = clock::instant();
     for host in granted.keys() {
         if let Err(error) = sync::statements(node, owned.archive, *host).await {
@@ -341,9 +288,11 @@ async fn unite(
     })
     .await?;
     name_laggards(node, &shown);
+    let mut shown_count = 0;
     for (host, journal) in &shown {
-        sync::note_shown(node, owned, *host, journal)
+        let has_shown = sync::note_shown(node, owned, *host, journal)
             .map_err(|error| Failure::from_error(Exit::Failed, "catalogue", &error))?;
+        shown_count += u32::from(has_shown);
     }
     for host in granted.keys() {
         progress(out, Phase::Catalogue, started, &node.circle.name_of(host));
@@ -354,7 +303,7 @@ async fn unite(
             archive: owned.archive,
         })
         .await;
-    Ok(())
+    Ok(shown_count)
 }
 
 fn silent(node: &Node, host: NodeId, error: &dyn std::error::Error) {

@@ -522,13 +522,15 @@ async fn send_line(
     })
 }
 
-/// Notes which segments a host has shown and signed for: of those that are here, they count as its copies of the journal.
+/// Notes which segments a host has shown and signed for: of those that are here, they count as its copies of the journal. Answers
+/// whether there was any.
 pub(crate) fn note_shown(
     node: &Node,
     owned: &Owned,
     host: NodeId,
     shown: &JournalShown,
-) -> Result<(), IndexError> {
+) -> Result<bool, IndexError> {
+    let mut has_shown = false;
     for head in &shown.heads {
         let here = node
             .segments
@@ -537,9 +539,10 @@ pub(crate) fn note_shown(
             owned
                 .catalogue
                 .add_journal_host(&head.line, &host, head.sequence, clock::now())?;
+            has_shown = true;
         }
     }
-    Ok(())
+    Ok(has_shown)
 }
 
 fn note(owned: &Owned, line: LineId, host: NodeId, sequence: u64) {
