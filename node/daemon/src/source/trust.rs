@@ -55,27 +55,27 @@ impl Distrusted {
 mod tests {
     use super::*;
 
-    fn label(number: u8) -> Place {
-        Some(LabelId::from_bytes([number; 32]))
+    fn label(number: u8) -> LabelId {
+        LabelId::from_bytes([number; 32])
     }
 
     #[test]
     fn what_did_not_open_is_passed_over_while_there_is_something_else() {
         let mut distrusted = Distrusted::default();
         let (one, other) = (PackNumber(1), PackNumber(2));
-        let places = vec![None, label(1), label(2)];
+        let places = vec![None, Some(label(1)), Some(label(2))];
         let left = |distrusted: &Distrusted, pack| distrusted.left(pack, places.clone(), |place| *place);
         assert!(distrusted.is_clear(one));
         assert_eq!(left(&distrusted, one), places);
-        distrusted.note(one, label(1));
+        distrusted.note(one, Some(label(1)));
         assert!(
             !distrusted.is_clear(one) && distrusted.is_clear(other) && distrusted.is_clear(PackNumber(0))
         );
-        assert_eq!(left(&distrusted, one), [None, label(2)]);
+        assert_eq!(left(&distrusted, one), [None, Some(label(2))]);
         assert_eq!(left(&distrusted, other), places);
         distrusted.note(one, None);
         assert!(distrusted.leaves(one, &places));
-        distrusted.note(one, label(2));
+        distrusted.note(one, Some(label(2)));
         assert!(!distrusted.leaves(one, &places));
         assert_eq!(left(&distrusted, one), places);
     }

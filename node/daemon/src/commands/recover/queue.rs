@@ -87,7 +87,7 @@ mod tests {
 
     fn host(number: u32) -> NodeId {
         let mut bytes = [0; 32];
-        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        bytes[..4].copy_from_slice(&number.to_le_bytes());
         NodeId::from_bytes(bytes)
     }
 
