@@ -120,13 +120,13 @@ pub(crate) fn reason_of(error: &libp2p::swarm::DialError) -> DialError {
     use libp2p::swarm::DialError as Libp2p;
     match error {
         Libp2p::LocalPeerId { address } => DialError::Ourselves {
-            address: address.to_string(),
+            address: one_line(&address.to_string()),
         },
         Libp2p::NoAddresses => DialError::NoAddress,
         Libp2p::WrongPeerId { obtained, address } => match node_of(obtained) {
             Some(found) => DialError::WrongNode {
                 found,
-                address: split_peer(address.clone()).0.to_string(),
+                address: shown(address),
             },
             None => unreachable_at(address, "another program answers there"),
         },
@@ -135,7 +135,7 @@ pub(crate) fn reason_of(error: &libp2p::swarm::DialError) -> DialError {
             attempts: attempts
                 .iter()
                 .map(|(address, error)| FailedAddress {
-                    address: split_peer(address.clone()).0.to_string(),
+                    address: shown(address),
                     reason: transport_reason(error),
                 })
                 .collect(),
@@ -147,7 +147,7 @@ pub(crate) fn reason_of(error: &libp2p::swarm::DialError) -> DialError {
 fn unreachable_at(address: &Multiaddr, reason: &str) -> DialError {
     DialError::Unreachable {
         attempts: vec![FailedAddress {
-            address: address.to_string(),
+            address: one_line(&address.to_string()),
             reason: reason.to_owned(),
         }],
     }
@@ -160,12 +160,41 @@ fn transport_reason(error: &TransportError<std::io::Error>) -> String {
     }
 }
 
-/// An error and what caused it, each said once.
+/// An address without its node, for people to read.
+fn shown(address: &Multiaddr) -> String {
+    one_line(&split_peer(address.clone()).0.to_string())
+}
+
+/// A text from elsewhere as part of a line of ours: the items of a list one after another, control characters escaped. Names in
+/// addresses are whatever other nodes say they are.
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for part in text.lines() {
+        let part = part.trim();
+        let part = part.strip_prefix("- ").unwrap_or(part);
+        if part.is_empty() {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str(if line.ends_with(':') { " " } else { "; " });
+        }
+        for character in part.chars() {
+            if character.is_control() {
+                line.extend(character.escape_default());
+            } else {
+                line.push(character);
+            }
+        }
+    }
+    line
+}
+
+/// An error and what caused it, each said once, in one line.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let mut text = one_line(&error.to_string());
     let mut cause = error.source();
     while let Some(error) = cause {
-        let said = error.to_string();
+        let said = one_line(&error.to_string());
         if !text.contains(&said) {
             text = format!("{text}: {said}");
         }
@@ -225,5 +254,46 @@ pub(crate) fn merge(one: DialError, two: DialError) -> DialError {
         }
         (DialError::NoAddress | DialError::Unreachable { .. }, other) => other,
         (one, _) => one,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn attempts(error: io::Error, address: &Multiaddr) -> Vec<FailedAddress> {
+        let attempt = (address.clone(), TransportError::Other(error));
+        match reason_of(&libp2p::swarm::DialError::Transport(vec![attempt])) {
+            DialError::Unreachable { attempts } => attempts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn why_a_dial_failed_is_one_line() {
+        let several = io::Error::other(
+            "Multiple dial errors occurred:\n - Connection refused (os error 111)\n - Host is unreachable\r\n",
+        );
+        let address = "/ip4/192.0.2.1/tcp/24480".parse().unwrap();
+        let reason = &attempts(several, &address)[0].reason;
+        assert_eq!(
+            reason,
+            "Multiple dial errors occurred: Connection refused (os error 111); Host is unreachable"
+        );
+    }
+
+    #[test]
+    fn what_others_call_their_addresses_steers_no_terminal() {
+        let name = "home\n\u{1b}[2Jerror";
+        let address = Multiaddr::empty().with(libp2p::multiaddr::Protocol::Dns4(name.into()));
+        let failed = &attempts(io::Error::other(format!("no such name: {name}")), &address)[0];
+        for text in [&failed.address, &failed.reason] {
+            assert!(!text.contains(char::is_control), "{text:?}");
+            assert!(text.contains("\\u{1b}[2Jerror"), "{text:?}");
+        }
+        let ourselves = reason_of(&libp2p::swarm::DialError::LocalPeerId { address });
+        assert!(!ourselves.to_string().contains(char::is_control), "{ourselves}");
     }
 }

@@ -214,9 +214,7 @@ fn unreachable(inviter: NodeId, error: &DialError) -> Failure {
     let mut message = format!("the inviter can't be reached: {error}");
     if let DialError::Unreachable { attempts } = error {
         for attempt in attempts {
-            // The network library puts several reasons on several lines.
-            let reason = attempt.reason.split_whitespace().collect::<Vec<_>>().join(" ");
-            message.extend(["; ", &attempt.address, ": ", &reason]);
+            message.extend(["; ", &attempt.address, ": ", &attempt.reason]);
         }
     }
     Failure::new(exit, "unreachable", message)
