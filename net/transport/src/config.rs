@@ -133,6 +133,9 @@ pub(crate) const OPENED_PER_CONNECTION_MAX: usize = 112;
 pub(crate) const BULK_PER_NODE_MAX: usize = 64;
 /// Bulk streams that all nodes together may hold open here (count).
 pub(crate) const BULK_INBOUND_MAX: usize = 256;
+/// Bulk streams that a node may hold open here (count) when half of [`BULK_INBOUND_MAX`] are taken: streams may rest for minutes, and a
+/// few nodes with many of them leave places to the others. Twice what an owner keeps and has under way at one host.
+pub(crate) const BULK_SHARE: usize = 16;
 /// Questions of one node that are being read or answered here (count).
 pub(crate) const REQUESTS_PER_NODE_MAX: usize = 16;
 /// Questions of all members that are being read or answered here (count).
@@ -178,6 +181,7 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 
 const _: () = assert!(BULK_PER_NODE_MAX + REQUESTS_PER_NODE_MAX <= OPENED_PER_CONNECTION_MAX);
+const _: () = assert!(BULK_SHARE <= BULK_PER_NODE_MAX && BULK_PER_NODE_MAX <= BULK_INBOUND_MAX / 2);
 const _: () = assert!(2 * OPENED_PER_CONNECTION_MAX < STREAMS_PER_CONNECTION_MAX);
 const _: () = assert!(LINGER_LEN_MAX > MESSAGE_LEN_MAX);
 const _: () = assert!(STRANGER_LEN_MAX >= 2 * MESSAGE_LEN_MAX);

@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bulk::BulkStream;
 use crate::config::{
-    ACCEPT_TIMEOUT, BULK_INBOUND_MAX, BULK_PER_NODE_MAX, BUSY_RETRY, EVENTS_MAX, QUESTION_MAX, REFUSALS_MAX,
-    REQUESTS_MAX, REQUESTS_OF_STRANGERS_MAX, REQUESTS_PER_NODE_MAX, RESPOND_TIMEOUT, Timings,
+    ACCEPT_TIMEOUT, BULK_INBOUND_MAX, BULK_PER_NODE_MAX, BULK_SHARE, BUSY_RETRY, EVENTS_MAX, QUESTION_MAX,
+    REFUSALS_MAX, REQUESTS_MAX, REQUESTS_OF_STRANGERS_MAX, REQUESTS_PER_NODE_MAX, RESPOND_TIMEOUT, Timings,
 };
 use crate::control::{ControlStream, Status};
 use crate::event::{Event, Responder};
@@ -136,7 +136,7 @@ impl Inbound {
     }
 
     fn accept_bulk(&self, origin: &Origin, opened: Opened) {
-        let Some(held) = take(&origin.places.bulk, &self.0.bulk, 1) else {
+        let Some(held) = self.take_bulk(&origin.places) else {
             return self.refuse(refuse_bulk(self.bulk_stream(origin, opened)));
         };
         let stream = self.bulk_stream(origin, Opened { held, ..opened });
@@ -154,6 +154,17 @@ impl Inbound {
                     }
                 });
             }
+        }
+    }
+
+    /// A place for a bulk stream. While many places are free a node may have many; of the rest each has a share.
+    fn take_bulk(&self, places: &Places) -> Option<Held> {
+        let has_share = places.bulk.available_permits() > BULK_PER_NODE_MAX - BULK_SHARE;
+        let is_ample = self.0.bulk.available_permits() > BULK_INBOUND_MAX / 2;
+        if has_share || is_ample {
+            take(&places.bulk, &self.0.bulk, 1)
+        } else {
+            None
         }
     }
 

@@ -4,7 +4,7 @@ use nuthatch_wire::bulk::{Data, Frame};
 use tokio::time::timeout;
 
 use super::{Node, PATIENCE, QUIC, TCP};
-use crate::config::{BULK_PER_NODE_MAX, OPENED_PER_CONNECTION_MAX};
+use crate::config::{BULK_INBOUND_MAX, BULK_PER_NODE_MAX, BULK_SHARE, OPENED_PER_CONNECTION_MAX};
 use crate::{BulkError, BulkStream, OpenError, Standing, Transport};
 
 /// A frame of data.
@@ -77,6 +77,44 @@ async fn streams_beyond_the_bound_hear_that_we_are_busy() {
     let two = two.serve(echo);
     let (echoed, busy) = open_at_once(&one.transport, two.node(), BULK_PER_NODE_MAX + 20).await;
     assert_eq!((echoed, busy), (BULK_PER_NODE_MAX, 20));
+}
+
+/// Two nodes take half of all places. A third gets its share and not more, and the first two get nothing beyond what they have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_half_of_all_places_are_taken_each_node_has_a_share_of_the_rest() {
+    let host = Node::member(190, TCP);
+    let others: Vec<_> = (191..194).map(|seed| Node::member(seed, TCP)).collect();
+    for other in &others {
+        other.dial(&host).await;
+    }
+    let host = host.serve(echo);
+    let mut open = Vec::new();
+    for (other, wanted) in others
+        .iter()
+        .zip([BULK_PER_NODE_MAX, BULK_PER_NODE_MAX, BULK_SHARE])
+    {
+        open.extend(hold(&other.transport, host.node(), wanted).await);
+    }
+    assert_eq!(open.len(), BULK_INBOUND_MAX / 2 + BULK_SHARE);
+    for other in &others {
+        assert_eq!(open_at_once(&other.transport, host.node(), 2).await, (0, 2));
+    }
+    drop(open);
+}
+
+/// Opens that many streams, one by one, and keeps those that are served.
+async fn hold(from: &Transport, to: nuthatch_format::NodeId, count: usize) -> Vec<BulkStream> {
+    let mut open = Vec::new();
+    for at in 0..count {
+        let mut stream = from.open_bulk(to).await.unwrap();
+        stream.send(&data(at as u64, 10)).await.unwrap();
+        match stream.recv().await.unwrap() {
+            Some(Frame::Busy(_)) => {}
+            Some(_) => open.push(stream),
+            None => panic!("stream {at} ended"),
+        }
+    }
+    open
 }
 
 #[tokio::test]
