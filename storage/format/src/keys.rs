@@ -4,6 +4,7 @@
 //! print nothing but a short public id. This file never draws randomness and never wraps keys under a passphrase (`slot` does).
 
 mod device;
+mod grant;
 mod phrase;
 mod sealing;
 
@@ -16,6 +17,7 @@ use crate::signed::KeyPair;
 use crate::units::Epoch;
 
 pub use device::{DEVICE_NAME_LEN_MAX, DeviceKeys, NameError, check_name};
+pub use grant::OpenGrantError;
 pub use phrase::{PHRASE_WORD_COUNT, PhraseError, RecoveryPhrase};
 pub use sealing::{AgreementError, SealingSecret};
 

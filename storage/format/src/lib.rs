@@ -7,6 +7,7 @@
 pub mod chunker;
 pub mod codec;
 pub mod content;
+mod envelope;
 pub mod id;
 pub mod journal;
 pub mod keys;

@@ -143,6 +143,15 @@ fn the_phrase_still_gives_the_same_keys() {
 }
 
 #[test]
+fn granted_epochs_still_open() {
+    let owner = keys().owner_secrets();
+    let (before, next) = (owner.writer_keys(Epoch(0)), owner.writer_keys(Epoch(1)));
+    let sealed = next.seal_to(&device().exchange_public()).unwrap();
+    let then = check("epoch-grant.sealed", &sealed);
+    assert_eq!(before.open_next(Epoch(1), &then, &device()).unwrap(), next);
+}
+
+#[test]
 fn key_slots_still_open() {
     let owner = keys().owner_secrets();
     let params = SlotParams::new(1024, 2, 2).unwrap();
