@@ -41,7 +41,7 @@ use nuthatch_format::snapshot::{self, Origin, PATHS_MAX, Snapshot, seal_snapshot
 use nuthatch_format::tree::{MTime, Metadata};
 use nuthatch_format::{ByteCount, Timestamp};
 
-use crate::cancel::Cancel;
+use crate::cancel::{Cancel, Cancelled};
 use crate::pattern::PatternSet;
 use crate::progress::{Progress, Warning, WarningKind};
 use crate::snapshot_path::{self, PathError};
@@ -202,7 +202,7 @@ fn sequence_walk<'e>(
     let Walk { known, found } = match walk {
         Ok(walk) => walk,
         Err(WalkError::Known(error)) => return Err(error.into()),
-        Err(WalkError::Stopped) => return Err(sequenced.err().unwrap_or(BackupError::Cancelled)),
+        Err(WalkError::Stopped) => return Err(sequenced.err().unwrap_or(BackupError::Cancelled(Cancelled))),
     };
     let sequenced = sequenced?;
     if found == 0 {

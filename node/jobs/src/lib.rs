@@ -25,3 +25,4 @@ pub mod verify;
 pub use cancel::{Cancel, Cancelled};
 pub use pack_source::{Origin, PackSource, Reading, SourceError};
 pub use progress::{Progress, Silent, Tally, Warning, WarningKind};
+pub use section_reader::ReadContext;

@@ -1,18 +1,14 @@
 //! Lists what a snapshot holds, entry by entry. Reads metadata only and keeps nothing.
 
 use nuthatch_disk::IndexError;
-use nuthatch_disk::catalogue::Catalogue;
 use nuthatch_format::content::Content;
-use nuthatch_format::keys::ReaderKeys;
 use nuthatch_format::snapshot::Snapshot;
 use nuthatch_format::tree::{Entry, EntryKind};
 
 use crate::cancel::{Cancel, Cancelled};
 use crate::meta_reader::MetaReader;
-use crate::opener::PackBook;
-use crate::pack_source::PackSource;
 use crate::progress::{Progress, Reporter, Warning, WarningKind};
-use crate::section_reader::{ChunkError, SectionReader};
+use crate::section_reader::{ChunkError, ReadContext};
 use crate::snapshot_path::{self, PathError};
 use crate::tree_walk::{self, Found, TreeWalk, TreeWalkError, Visit};
 
@@ -36,17 +32,6 @@ pub struct ListRequest {
     pub depth: Depth,
 }
 
-/// What a listing works with.
-#[derive(Clone, Copy)]
-pub struct ListContext<'a> {
-    /// The keys to open packs.
-    pub keys: &'a ReaderKeys,
-    /// Where chunks are.
-    pub catalogue: &'a Catalogue,
-    /// Where packs come from.
-    pub source: &'a dyn PackSource,
-}
-
 /// How a listing went.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ListReport {
@@ -64,8 +49,8 @@ pub struct ListReport {
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     /// The job was told to stop.
-    #[error("interrupted")]
-    Cancelled,
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     /// The snapshot has nothing at this path.
     #[error("the snapshot has no {}", snapshot_path::display(path))]
     NotFound {
@@ -88,16 +73,10 @@ pub enum ListError {
     Catalogue(#[from] IndexError),
 }
 
-impl From<Cancelled> for ListError {
-    fn from(_: Cancelled) -> Self {
-        Self::Cancelled
-    }
-}
-
 impl From<TreeWalkError> for ListError {
     fn from(error: TreeWalkError) -> Self {
         match error {
-            TreeWalkError::Chunk(ChunkError::Cancelled) => Self::Cancelled,
+            TreeWalkError::Chunk(ChunkError::Cancelled(cancelled)) => cancelled.into(),
             TreeWalkError::Chunk(ChunkError::Index(error)) => Self::Catalogue(error),
             other => Self::Lookup {
                 kind: other.kind(),
@@ -110,19 +89,14 @@ impl From<TreeWalkError> for ListError {
 /// Lists: calls `each` with the path (raw bytes) and the entry, in stored order. `false` from it ends the listing.
 pub fn run(
     request: &ListRequest,
-    context: ListContext<'_>,
+    context: ReadContext<'_>,
     each: &mut dyn FnMut(&[u8], &Entry) -> bool,
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<ListReport, ListError> {
     let reporter = Reporter::new(progress);
-    let book = PackBook::new(context.keys, context.catalogue);
-    let sections = SectionReader {
-        book: &book,
-        source: context.source,
-        reporter: &reporter,
-        cancel,
-    };
+    let book = context.book();
+    let sections = context.sections(&book, &reporter, cancel);
     let mut meta = MetaReader::new(&sections);
     let names = snapshot_path::names(&request.subpath)?;
     let path = names

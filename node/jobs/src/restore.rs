@@ -17,20 +17,16 @@ mod walk;
 use std::path::{Path, PathBuf};
 
 use nuthatch_disk::IndexError;
-use nuthatch_disk::catalogue::Catalogue;
 use nuthatch_disk::owners::Owners;
 use nuthatch_disk::target::{TargetDir, TargetError};
-use nuthatch_format::keys::ReaderKeys;
 use nuthatch_format::snapshot::Snapshot;
 
 use crate::budget::ByteBudget;
 use crate::cancel::{Cancel, Cancelled};
 use crate::meta_reader::MetaReader;
-use crate::opener::PackBook;
-use crate::pack_source::PackSource;
 use crate::pattern::{PatternError, PatternSet};
 use crate::progress::{Progress, Reporter, Warning, WarningKind};
-use crate::section_reader::{ChunkError, SectionReader};
+use crate::section_reader::{ChunkError, ReadContext};
 use crate::snapshot_path::{self, PathError};
 use crate::tree_walk::{self, Found, TreeWalkError};
 use fetch::Fetcher;
@@ -71,12 +67,8 @@ pub struct RestoreRequest {
 /// What a restore works with.
 #[derive(Clone, Copy)]
 pub struct RestoreContext<'a> {
-    /// The keys to open packs.
-    pub keys: &'a ReaderKeys,
-    /// Where chunks are.
-    pub catalogue: &'a Catalogue,
-    /// Where packs come from.
-    pub source: &'a dyn PackSource,
+    /// Where packs are read.
+    pub read: ReadContext<'a>,
     /// A directory for scratch files, of the node's own.
     pub scratch: &'a Path,
     /// How much machine to use.
@@ -127,8 +119,8 @@ pub struct RestoreReport {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The job was told to stop.
-    #[error("interrupted")]
-    Cancelled,
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     /// The snapshot has nothing at this path.
     #[error("the snapshot has no {}", snapshot_path::display(path))]
     NotFound {
@@ -160,17 +152,11 @@ pub enum RestoreError {
     Scratch(#[source] std::io::Error),
 }
 
-impl From<Cancelled> for RestoreError {
-    fn from(_: Cancelled) -> Self {
-        Self::Cancelled
-    }
-}
-
 impl RestoreError {
     /// The end of a job because of a chunk; `Ok` where only an entry suffers.
     fn of_chunk(error: ChunkError) -> Result<ChunkError, Self> {
         match error {
-            ChunkError::Cancelled => Err(Self::Cancelled),
+            ChunkError::Cancelled(cancelled) => Err(cancelled.into()),
             ChunkError::Index(error) => Err(Self::Catalogue(error)),
             other => Ok(other),
         }
@@ -180,7 +166,7 @@ impl RestoreError {
 impl From<TreeWalkError> for RestoreError {
     fn from(error: TreeWalkError) -> Self {
         match error {
-            TreeWalkError::Chunk(ChunkError::Cancelled) => Self::Cancelled,
+            TreeWalkError::Chunk(ChunkError::Cancelled(cancelled)) => cancelled.into(),
             TreeWalkError::Chunk(ChunkError::Index(error)) => Self::Catalogue(error),
             other => Self::Lookup {
                 kind: other.kind(),
@@ -198,13 +184,8 @@ pub fn run(
     cancel: &Cancel,
 ) -> Result<RestoreReport, RestoreError> {
     let reporter = Reporter::new(progress);
-    let book = PackBook::new(context.keys, context.catalogue);
-    let sections = SectionReader {
-        book: &book,
-        source: context.source,
-        reporter: &reporter,
-        cancel,
-    };
+    let book = context.read.book();
+    let sections = context.read.sections(&book, &reporter, cancel);
     let mut meta = MetaReader::new(&sections);
     let names = snapshot_path::names(request.subpath.as_deref().unwrap_or_default())?;
     let found = tree_walk::find(&request.snapshot.root, &names, &mut meta)?;

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use nuthatch_disk::IndexError;
-use nuthatch_disk::catalogue::PackRecord;
+use nuthatch_disk::catalogue::{Catalogue, PackRecord};
+use nuthatch_format::keys::ReaderKeys;
 use nuthatch_format::{ChunkId, NodeId};
 
 use crate::cancel::{Cancel, Cancelled};
@@ -31,14 +32,8 @@ pub(crate) enum ChunkError {
     #[error("the catalogue could not be read")]
     Index(#[from] IndexError),
     /// The job was told to stop.
-    #[error("interrupted")]
-    Cancelled,
-}
-
-impl From<Cancelled> for ChunkError {
-    fn from(_: Cancelled) -> Self {
-        Self::Cancelled
-    }
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
 }
 
 impl ChunkError {
@@ -46,7 +41,7 @@ impl ChunkError {
     pub(crate) fn kind(&self) -> WarningKind {
         match self {
             Self::Source(SourceError::Away { .. } | SourceError::Lost { .. } | SourceError::Cancelled)
-            | Self::Cancelled => WarningKind::Unavailable,
+            | Self::Cancelled(_) => WarningKind::Unavailable,
             Self::Unknown | Self::Source(SourceError::Damaged { .. }) | Self::Damaged | Self::Index(_) => {
                 WarningKind::Damaged
             }
@@ -56,7 +51,7 @@ impl ChunkError {
     /// Of two reasons why a chunk cannot be had, the one that gives more hope.
     pub(crate) fn or(self, other: Self) -> Self {
         let hope = |error: &Self| match error {
-            Self::Cancelled => 5,
+            Self::Cancelled(_) => 5,
             Self::Index(_) => 4,
             Self::Source(SourceError::Away { .. } | SourceError::Cancelled) => 3,
             Self::Source(SourceError::Lost { .. }) => 2,
@@ -81,9 +76,45 @@ pub(crate) enum ClaimFault {
 impl From<ClaimFault> for ChunkError {
     fn from(fault: ClaimFault) -> Self {
         match fault {
-            ClaimFault::Source(SourceError::Cancelled) => Self::Cancelled,
+            ClaimFault::Source(SourceError::Cancelled) => Cancelled.into(),
             ClaimFault::Source(error) => Self::Source(error),
             ClaimFault::Damaged(_) | ClaimFault::False => Self::Damaged,
+        }
+    }
+}
+
+/// What a job reads packs with.
+#[derive(Clone, Copy)]
+pub struct ReadContext<'a> {
+    /// The keys to open packs.
+    pub keys: &'a ReaderKeys,
+    /// Where chunks are.
+    pub catalogue: &'a Catalogue,
+    /// Where packs come from.
+    pub source: &'a dyn PackSource,
+}
+
+impl<'a> ReadContext<'a> {
+    /// The packs of the catalogue and their keys.
+    pub(crate) fn book(&self) -> PackBook<'a> {
+        PackBook::new(self.keys, self.catalogue)
+    }
+
+    /// Reads sections of these packs for one job.
+    pub(crate) fn sections<'s>(
+        &self,
+        book: &'s PackBook<'s>,
+        reporter: &'s Reporter<'s>,
+        cancel: &'s Cancel,
+    ) -> SectionReader<'s>
+    where
+        'a: 's,
+    {
+        SectionReader {
+            book,
+            source: self.source,
+            reporter,
+            cancel,
         }
     }
 }

@@ -205,7 +205,7 @@ fn next_entry(
 
 /// The warning about a directory that cannot be read to its end; an error where the whole job ends with it.
 pub(crate) fn broken(path: &[u8], error: TreeWalkError) -> Result<Warning, TreeWalkError> {
-    if let TreeWalkError::Chunk(ChunkError::Cancelled | ChunkError::Index(_)) = &error {
+    if let TreeWalkError::Chunk(ChunkError::Cancelled(_) | ChunkError::Index(_)) = &error {
         return Err(error);
     }
     let kind = error.kind();

@@ -5,9 +5,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use nuthatch_disk::IndexError;
-use nuthatch_disk::catalogue::{Catalogue, PackNumber, PackRecord};
+use nuthatch_disk::catalogue::{PackNumber, PackRecord};
 use nuthatch_format::content::Content;
-use nuthatch_format::keys::ReaderKeys;
 use nuthatch_format::snapshot::Snapshot;
 use nuthatch_format::tree::EntryKind;
 use nuthatch_format::{ChunkId, DeviceId, NodeId, PackId, SnapshotId};
@@ -15,10 +14,10 @@ use nuthatch_format::{ChunkId, DeviceId, NodeId, PackId, SnapshotId};
 use crate::cancel::{Cancel, Cancelled};
 use crate::content_reader::{ContentError, ContentReader};
 use crate::meta_reader::MetaReader;
-use crate::opener::{OpenPackError, PackBook};
-use crate::pack_source::{Origin, PackSource, SourceError};
+use crate::opener::OpenPackError;
+use crate::pack_source::{Origin, SourceError};
 use crate::progress::{Progress, Reporter, Warning, WarningKind};
-use crate::section_reader::{ChunkError, ClaimFault, SectionReader};
+use crate::section_reader::{ChunkError, ClaimFault, ReadContext, SectionReader};
 use crate::tree_walk::{self, TreeWalk, TreeWalkError, Visit};
 
 /// Trees that are remembered as seen (count), so that what snapshots share is walked once.
@@ -46,17 +45,6 @@ pub struct VerifyRequest {
     pub snapshots: Vec<(SnapshotId, Snapshot)>,
     /// How much to read.
     pub effort: Effort,
-}
-
-/// What a verification works with.
-#[derive(Clone, Copy)]
-pub struct VerifyContext<'a> {
-    /// The keys to open packs.
-    pub keys: &'a ReaderKeys,
-    /// Where chunks are.
-    pub catalogue: &'a Catalogue,
-    /// Where packs come from.
-    pub source: &'a dyn PackSource,
 }
 
 /// Something that is not as it must be.
@@ -114,34 +102,23 @@ pub struct VerifyReport {
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The job was told to stop.
-    #[error("interrupted")]
-    Cancelled,
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     /// The catalogue failed.
     #[error("the catalogue could not be read")]
     Catalogue(#[from] IndexError),
 }
 
-impl From<Cancelled> for VerifyError {
-    fn from(_: Cancelled) -> Self {
-        Self::Cancelled
-    }
-}
-
 /// Verifies. Damage is in the report, not an error.
 pub fn run(
     request: &VerifyRequest,
-    context: VerifyContext<'_>,
+    context: ReadContext<'_>,
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<VerifyReport, VerifyError> {
     let reporter = Reporter::new(progress);
-    let book = PackBook::new(context.keys, context.catalogue);
-    let sections = SectionReader {
-        book: &book,
-        source: context.source,
-        reporter: &reporter,
-        cancel,
-    };
+    let book = context.book();
+    let sections = context.sections(&book, &reporter, cancel);
     let mut verifier = Verifier {
         sections: &sections,
         report: VerifyReport::default(),
@@ -292,7 +269,7 @@ impl Verifier<'_> {
                 Ok(())
             }
             Err(TreeWalkError::Chunk(ChunkError::Index(error))) => Err(error.into()),
-            Err(_) => Err(VerifyError::Cancelled),
+            Err(_) => Err(Cancelled.into()),
         }
     }
 
@@ -324,7 +301,7 @@ impl Verifier<'_> {
             let end = (at + READ_LEN).min(record.len.0);
             let (bytes, from_now_on) = match self.sections.read(record, std::slice::from_ref(&(at..end))) {
                 Ok(mut reading) => (reading.parts.pop().unwrap_or_default(), reading.origin),
-                Err(SourceError::Cancelled) => return Err(VerifyError::Cancelled),
+                Err(SourceError::Cancelled) => return Err(Cancelled.into()),
                 Err(error) => {
                     let (kind, host) = match &error {
                         SourceError::Damaged { host, .. } => (DamageKind::WrongBytes, *host),
@@ -402,7 +379,7 @@ impl Verifier<'_> {
                     host,
                 );
             }
-            Err(ClaimFault::Source(SourceError::Cancelled)) => return Err(VerifyError::Cancelled),
+            Err(ClaimFault::Source(SourceError::Cancelled)) => return Err(Cancelled.into()),
             Err(ClaimFault::Source(error)) => {
                 self.of_pack(record, DamageKind::Unavailable, error.to_string(), None);
             }

@@ -160,7 +160,7 @@ fn user_name() -> String {
 
 fn failure(error: &BackupError) -> Failure {
     match error {
-        BackupError::Cancelled => Failure::interrupted(),
+        BackupError::Cancelled(_) => Failure::interrupted(),
         BackupError::StagingFull { .. } => Failure::from_error(Exit::TryLater, "staging_full", error).with_hint(
             "what was sealed is kept and the next run goes on from there; let hosts come online, or raise 'staging' in config.toml",
         ),

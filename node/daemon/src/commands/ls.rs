@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use nuthatch_format::tree::{Entry, EntryKind};
-use nuthatch_jobs::list::{self, Depth, ListContext, ListError, ListRequest};
-use nuthatch_jobs::{WarningKind, snapshots};
+use nuthatch_jobs::list::{self, Depth, ListError, ListRequest};
+use nuthatch_jobs::{ReadContext, WarningKind, snapshots};
 
 use crate::api::{
     CancellationToken, EntryRow, Exit, Failure, Ls, Message, Outlet, Phase, RowsSummary, ShownPath,
@@ -41,7 +41,7 @@ pub(crate) async fn run(
     let worker_source = Arc::clone(&source);
     let (progress, rows) = (JobProgress::new(out, Phase::Restore, (0, 0)), out.clone());
     let ended = job::run(node, &cancel, move |flag| {
-        let context = ListContext {
+        let context = ReadContext {
             keys: &keys,
             catalogue: &owned.catalogue,
             source: worker_source.as_ref(),
@@ -68,7 +68,7 @@ pub(crate) async fn run(
                 .any(|warning| warning.kind == WarningKind::Unavailable);
             Err(job::incomplete(message, is_away, source.has_lost()))
         }
-        Err(ListError::Cancelled) => Err(Failure::interrupted()),
+        Err(ListError::Cancelled(_)) => Err(Failure::interrupted()),
         Err(error @ ListError::NotFound { .. }) => {
             Err(Failure::from_error(Exit::Failed, "not_found", &error))
         }

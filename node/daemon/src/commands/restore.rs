@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use nuthatch_jobs::WarningKind;
 use nuthatch_jobs::restore::{
     self, RestoreContext, RestoreError, RestoreParams, RestoreReport, RestoreRequest,
 };
 use nuthatch_jobs::snapshots;
+use nuthatch_jobs::{ReadContext, WarningKind};
 
 use crate::api::{
     Answer, CancellationToken, Exit, Failure, Message, Outlet, Overwrite, Phase, Restore, RestoreSummary,
@@ -55,9 +55,11 @@ pub(crate) async fn run(
     let (worker_source, worker_owned) = (Arc::clone(&source), Arc::clone(&owned));
     let ended = job::run(node, &cancel, move |flag| {
         let context = RestoreContext {
-            keys: &keys,
-            catalogue: &worker_owned.catalogue,
-            source: worker_source.as_ref(),
+            read: ReadContext {
+                keys: &keys,
+                catalogue: &worker_owned.catalogue,
+                source: worker_source.as_ref(),
+            },
             scratch: &scratch,
             params: RestoreParams::default(),
         };
@@ -95,7 +97,7 @@ fn incomplete(report: &RestoreReport, has_lost: bool) -> Option<Failure> {
 
 fn failure(error: &RestoreError, has_lost: bool) -> Failure {
     match error {
-        RestoreError::Cancelled => Failure::interrupted(),
+        RestoreError::Cancelled(_) => Failure::interrupted(),
         RestoreError::NotFound { .. } => Failure::from_error(Exit::Failed, "not_found", error)
             .with_hint("'nuthatch ls ID' shows what the snapshot has"),
         RestoreError::Path(_) | RestoreError::Pattern(_) => Failure::from_error(Exit::Usage, "usage", error),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use nuthatch_disk::catalogue::SnapshotSummary;
 use nuthatch_engine::boundary::InventoryOutcome;
 use nuthatch_format::keys::ReaderKeys;
+use nuthatch_jobs::ReadContext;
 use nuthatch_jobs::snapshots;
-use nuthatch_jobs::verify::{self, DamageKind, Effort, VerifyContext, VerifyError, VerifyRequest};
+use nuthatch_jobs::verify::{self, DamageKind, Effort, VerifyError, VerifyRequest};
 
 use crate::api::{
     Answer, CancellationToken, Damage, Exit, Failure, Message, Outlet, Phase, Protection, ShownPath, Verify,
@@ -202,7 +203,7 @@ async fn read(
     let progress = JobProgress::new(out, Phase::Verify, (0, 0));
     let (worker_source, worker_owned) = (Arc::clone(&source), Arc::clone(owned));
     let ended = job::run(node, cancel, move |flag| {
-        let context = VerifyContext {
+        let context = ReadContext {
             keys: &keys,
             catalogue: &worker_owned.catalogue,
             source: worker_source.as_ref(),
@@ -212,7 +213,7 @@ async fn read(
     .await?;
     let report = match ended {
         Ok(report) => report,
-        Err(VerifyError::Cancelled) => return Err(Failure::interrupted()),
+        Err(VerifyError::Cancelled(_)) => return Err(Failure::interrupted()),
         Err(error) => return Err(Failure::from_error(Exit::Failed, "catalogue", &error)),
     };
     if effort == Effort::EveryByte {

@@ -140,8 +140,8 @@ pub struct BackupReport {
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The job was told to stop.
-    #[error("interrupted")]
-    Cancelled,
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     /// No path was given, or more than a snapshot can name.
     #[error("a backup takes 1 to {PATHS_MAX} paths, not {found}")]
     PathCount {
@@ -207,12 +207,6 @@ pub enum BackupError {
     /// The snapshot cannot be sealed.
     #[error(transparent)]
     Snapshot(#[from] SealSnapshotError),
-}
-
-impl From<Cancelled> for BackupError {
-    fn from(_: Cancelled) -> Self {
-        Self::Cancelled
-    }
 }
 
 impl From<KnownError> for BackupError {

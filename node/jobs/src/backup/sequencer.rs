@@ -16,6 +16,7 @@ use super::known::{Before, KnownError, KnownFile, Memory};
 use super::read::{Contents, Extent, SmallFile};
 use super::sink::ChunkSink;
 use super::step::{Named, Reading, Role, Step, in_words};
+use crate::cancel::Cancelled;
 use crate::cutter::Cutter;
 use crate::progress::{Progress, Tally, Warning, WarningKind, WarningLog};
 use crate::snapshot_path;
@@ -267,10 +268,10 @@ impl<'e> Sequencer<'e> {
             });
         }
         let stored = match reading {
-            Reading::Unchanged(_) | Reading::Moved(_) => return Err(BackupError::Cancelled.into()),
+            Reading::Unchanged(_) | Reading::Moved(_) => return Err(BackupError::Cancelled(Cancelled).into()),
             Reading::Large(dir) => self.large(&dir, named)?,
             Reading::Small { dir, answer, held } => {
-                let answer = answer.recv().map_err(|_| BackupError::Cancelled)?;
+                let answer = answer.recv().map_err(|_| BackupError::Cancelled(Cancelled))?;
                 let stored = match answer? {
                     SmallFile::Grown => self.large(&dir, named)?,
                     SmallFile::Whole {

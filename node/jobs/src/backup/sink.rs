@@ -14,6 +14,7 @@ use nuthatch_format::section::{PlainSection, SectionBuilder};
 use super::BackupError;
 use super::env::Env;
 use super::packer::SectionJob;
+use crate::cancel::Cancelled;
 
 /// Chunks of this run that are remembered before the outlet is asked to flush (count): 32 GiB of data at the average size, some 10 MiB here.
 const OWN_CHUNKS_MAX: usize = 128 * 1024;
@@ -162,7 +163,7 @@ impl<'e> ChunkSink<'e> {
             section,
             held,
         };
-        self.sections.send(job).map_err(|_| BackupError::Cancelled)
+        self.sections.send(job).map_err(|_| Cancelled.into())
     }
 
     /// Sends the sections that are not full. Answers the packs of earlier backups that are needed, and the new plaintext in bytes.

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::plan::{self, PackRead, SectionWant, Want};
 use super::ranges;
 use crate::budget::ByteBudget;
+use crate::cancel::Cancelled;
 use crate::opener::{OpenPack, OpenPackError};
 use crate::section_reader::{ChunkError, ClaimFault, SectionReader};
 
@@ -162,7 +163,7 @@ impl Fetcher<'_> {
         };
         let got = match self.sections.read(&pack.record, &read.ranges) {
             Ok(got) => got,
-            Err(crate::SourceError::Cancelled) => return Err(ChunkError::Cancelled),
+            Err(crate::SourceError::Cancelled) => return Err(Cancelled.into()),
             Err(error) => {
                 let wants = read.sections.iter().flat_map(|section| &section.wants);
                 faults

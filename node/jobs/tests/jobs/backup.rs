@@ -365,7 +365,7 @@ fn a_cancelled_backup_ends_and_the_next_one_goes_on() {
     let error = node
         .try_backup(request(&[files.path()]), &watch, &cancel)
         .unwrap_err();
-    assert!(matches!(error, BackupError::Cancelled), "{error}");
+    assert!(matches!(error, BackupError::Cancelled(_)), "{error}");
     node.flush().unwrap();
     let report = node.backup(&[files.path()]);
     assert!(

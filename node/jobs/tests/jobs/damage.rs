@@ -5,14 +5,15 @@ use nuthatch_format::padding::Fill;
 use nuthatch_format::seal::{PackPlan, SealedPack};
 use nuthatch_format::section::{Compressor, LEVEL_DEFAULT, SectionBuilder};
 use nuthatch_format::{ChunkId, DeviceId, PackId, SnapshotId};
-use nuthatch_jobs::verify::{self, DamageKind, Effort, VerifyContext, VerifyReport, VerifyRequest};
+use nuthatch_jobs::ReadContext;
+use nuthatch_jobs::verify::{self, DamageKind, Effort, VerifyReport, VerifyRequest};
 use nuthatch_jobs::{Cancel, PackSource, Silent, WarningKind};
 
 use super::support::{BAD_HOST, Fault, Node, facts, noise, pack_added};
 
 fn verified(node: &Node, id: &SnapshotId, effort: Effort, source: &dyn PackSource) -> VerifyReport {
     let keys = node.reader();
-    let context = VerifyContext {
+    let context = ReadContext {
         keys: &keys,
         catalogue: &node.catalogue,
         source,

@@ -355,7 +355,7 @@ fn an_interrupted_restore_goes_on_where_it_was() {
     let error = node
         .try_restore(&request, &node.source(), &watch, &cancel)
         .unwrap_err();
-    assert!(matches!(error, RestoreError::Cancelled), "{error}");
+    assert!(matches!(error, RestoreError::Cancelled(_)), "{error}");
     let again = node.restore(&report.snapshot, Some(files.path()), target.path());
     assert!(
         again.bytes_restored <= 28 << 20,

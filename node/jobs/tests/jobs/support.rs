@@ -24,7 +24,9 @@ use nuthatch_jobs::backup::{self, BackupContext, BackupError, BackupParams, Back
 use nuthatch_jobs::restore::{
     self, Overwrite, RestoreContext, RestoreError, RestoreParams, RestoreReport, RestoreRequest,
 };
-use nuthatch_jobs::{Cancel, Origin, PackSource, Progress, Reading, Silent, SourceError, snapshots};
+use nuthatch_jobs::{
+    Cancel, Origin, PackSource, Progress, ReadContext, Reading, Silent, SourceError, snapshots,
+};
 
 /// A node of one archive.
 pub struct Node {
@@ -176,9 +178,11 @@ impl Node {
     ) -> Result<RestoreReport, RestoreError> {
         let keys = self.reader();
         let context = RestoreContext {
-            keys: &keys,
-            catalogue: &self.catalogue,
-            source,
+            read: ReadContext {
+                keys: &keys,
+                catalogue: &self.catalogue,
+                source,
+            },
             scratch: self.dir.path(),
             params: RestoreParams::default(),
         };
@@ -233,7 +237,7 @@ impl Outlet for Node {
 
 /// Paths of all entries of a snapshot.
 pub fn listed(node: &Node, id: &SnapshotId) -> Vec<String> {
-    use nuthatch_jobs::list::{Depth, ListContext, ListRequest};
+    use nuthatch_jobs::list::{Depth, ListRequest};
     let request = ListRequest {
         snapshot: node.snapshot(id),
         subpath: vec![],
@@ -241,7 +245,7 @@ pub fn listed(node: &Node, id: &SnapshotId) -> Vec<String> {
     };
     let keys = node.reader();
     let source = node.source();
-    let context = ListContext {
+    let context = ReadContext {
         keys: &keys,
         catalogue: &node.catalogue,
         source: &source,

@@ -11,6 +11,7 @@ use super::super::files::{FileJob, Spot, Window, WindowWriter, in_words, tell_un
 use super::super::planner::{self, Claims, Existing, FilePlan, Next, PlanFault};
 use super::super::segments::Segments;
 use super::Restorer;
+use crate::cancel::Cancelled;
 use crate::content_reader::{ContentError, ContentReader};
 use crate::meta_reader::MetaReader;
 use crate::progress::{Warning, WarningKind};
@@ -158,7 +159,7 @@ impl Restorer<'_> {
                 Err(error) => {
                     return Err(RestoreError::of_chunk(error)
                         .err()
-                        .unwrap_or(RestoreError::Cancelled));
+                        .unwrap_or(RestoreError::Cancelled(Cancelled)));
                 }
             };
             for (want, error) in failed {
