@@ -166,11 +166,6 @@ impl SnapshotSafety {
         self.worst = self.worst.min(best);
     }
 
-    /// Whether the word can't get worse any more, so that the remaining packs need not be looked at.
-    pub const fn is_staged(&self) -> bool {
-        self.worst.is_none()
-    }
-
     /// The word.
     pub const fn finish(self) -> Safety {
         Safety::of(self.worst, self.target)

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::index::{self, Found, IndexError};
 use crate::source::{FileTime, Hole, SourceEntry};
 use lists::LISTS_OF_USE;
-use rule::{Judgement, judge_renamed, judge_same_path};
+use rule::{Judgement, judge_renamed};
 
 /// Path to check sum and row.
 const FILES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("files");
@@ -119,12 +119,6 @@ impl FileCache {
         write.open_table(SCOPE)?.insert((), scope)?;
         write.commit()?;
         Ok((Self { database }, found))
-    }
-
-    /// What is remembered of the file at this path, if that may be used for what is there now.
-    pub fn unchanged(&self, path: &[u8], now: &FileStamp) -> Result<Option<CachedFile>, IndexError> {
-        let cached = self.get(path)?;
-        Ok(cached.filter(|cached| judge_same_path(cached, now) == Judgement::Unchanged))
     }
 
     /// What is remembered of the same file under another path, if that may be used for what is there now.

@@ -320,11 +320,6 @@ impl HomeFiles {
         Ok(atomic::write_file(&path, bytes, Access::Private)?)
     }
 
-    /// Removes a key slot; one that is not there is no error.
-    pub fn remove_slot(&self, name: &str) -> Result<(), SlotFileError> {
-        Ok(atomic::remove_file(&self.slot_path(name)?)?)
-    }
-
     fn slot_path(&self, name: &str) -> Result<PathBuf, SlotFileError> {
         if is_slot_name(name) {
             Ok(self.slots_dir().join(format!("{name}{SLOT_SUFFIX}")))

@@ -132,11 +132,6 @@ impl Staging {
         })
     }
 
-    /// Changes the bound. What is there already stays.
-    pub fn set_bound(&self, bound: ByteCount) {
-        self.state.lock().bound = bound.0;
-    }
-
     /// Stages a pack: when this returns it is on the disk. One that is there already is no error.
     pub fn put_pack(&self, pack: &SealedPack) -> Result<(), StagePackError> {
         self.put_pack_bytes(&pack.id, &pack.bytes)

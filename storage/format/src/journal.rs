@@ -113,12 +113,6 @@ pub struct SegmentBody {
 }
 
 impl SegmentBody {
-    /// The segment that came before, in this line or, for a line's first, in the same device's line before.
-    pub fn follows(&self) -> Option<SegmentId> {
-        self.previous
-            .or_else(|| self.beginning.and_then(|beginning| beginning.parent))
-    }
-
     /// What must hold of the public part.
     fn check_public(&self) -> Result<(), &'static str> {
         if self.labels.len() > SEGMENT_LABELS_MAX || self.heads.len() > LINES_MAX {

@@ -139,7 +139,6 @@ fn a_snapshot_is_as_safe_as_its_least_safe_part() {
     safety.add_pack([(scheme(1, 0), held(1))]);
     assert_eq!(safety.finish(), Safety::Recoverable { survives: 0 });
     safety.add_pack([]);
-    assert!(safety.is_staged());
     assert_eq!(safety.finish(), Safety::Staged);
     assert_eq!(
         SnapshotSafety::new(0, [domain(1), domain(1)]).finish(),

@@ -320,7 +320,7 @@ fn a_stream_becomes_a_file() {
 
 #[test]
 fn full_staging_ends_a_backup_that_goes_on_later_where_it_was() {
-    let (node, files) = (Node::with_staging(40 << 20), tempfile::tempdir().unwrap());
+    let (mut node, files) = (Node::with_staging(40 << 20), tempfile::tempdir().unwrap());
     for number in 0..6 {
         fs::write(files.path().join(number.to_string()), noise(number, 10 << 20)).unwrap();
     }
@@ -335,7 +335,7 @@ fn full_staging_ends_a_backup_that_goes_on_later_where_it_was() {
         2,
         "what is sealed is in the journal"
     );
-    node.staging.set_bound(nuthatch_format::ByteCount(1 << 30));
+    node.reopen_staging(1 << 30);
     let report = node.backup(&[files.path()]);
     assert!(
         report.bytes_added < 32 << 20,

@@ -64,6 +64,11 @@ impl Node {
         Self::with_staging(64 << 30)
     }
 
+    /// As after a restart with another bound.
+    pub fn reopen_staging(&mut self, bound: u64) {
+        self.staging = Staging::open(&self.dir.path().join("staging"), ByteCount(bound)).unwrap();
+    }
+
     pub fn with_staging(bound: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let keys = ArchiveKeys::derive(&RecoveryPhrase::from_entropy([7; 32]));

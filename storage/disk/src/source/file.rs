@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
 
 use super::{SourceAction, SourceEntry, SourceError, file_time, wide};
+use crate::atomic;
 
 /// A stretch of a file that occupies nothing on the disk and reads as zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,22 +55,11 @@ impl SourceFile {
 
     /// Fills the buffer from an offset; fewer bytes than asked for mean that the file ends there.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, offset.saturating_add(filled as u64)) {
-                Ok(0) => break,
-                Ok(len) => filled += len,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(source) => {
-                    return Err(SourceError::Io {
-                        action: SourceAction::Read,
-                        path: self.path.clone(),
-                        source,
-                    });
-                }
-            }
-        }
-        Ok(filled)
+        atomic::read_at(&self.file, offset, buffer).map_err(|source| SourceError::Io {
+            action: SourceAction::Read,
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// The holes of the file, in order, at most `count_max`: the others count as data, which is right too, since they read as zeros.

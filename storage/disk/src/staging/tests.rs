@@ -60,7 +60,8 @@ fn packs_never_exceed_the_bound() {
         })
     ));
     assert!(staging.has_room(ByteCount(1000)) && !staging.has_room(ByteCount(1001)));
-    staging.set_bound(ByteCount(4000));
+    drop(staging);
+    let staging = Staging::open(dir.path(), ByteCount(4000)).unwrap();
     staging.put_pack_bytes(&c, &c_bytes).unwrap();
     assert!(staging.contains(&c));
     assert_eq!(staging.used(), ByteCount(3001));

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::metadata::{self, TargetMetadata, Unset};
 use super::{TargetDir, TargetError, temporary_of};
+use crate::atomic;
 
 /// What to do with an unfinished file that an earlier restore left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,16 +100,7 @@ impl TargetFile {
 
     /// Fills the buffer from an offset; fewer bytes than asked for mean that the file ends there.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, TargetError> {
-        let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, offset.saturating_add(filled as u64)) {
-                Ok(0) => break,
-                Ok(len) => filled += len,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.error("read", &error)),
-            }
-        }
-        Ok(filled)
+        atomic::read_at(&self.file, offset, buffer).map_err(|error| self.error("read", &error))
     }
 
     /// Where the next bytes that are not a hole of the file begin, at or after an offset. `None`: only holes follow. A system that

@@ -140,8 +140,9 @@ fn ordinals_go_on_along_a_line() {
     assert_eq!(opened.first_ordinal, 2);
     assert_eq!(second.head().packs, 5);
     assert_eq!(second.public().sequence, 1);
-    assert_eq!(second.public().follows(), Some(first().id()));
-    assert_eq!(first().public().follows(), Some(SegmentId::from_bytes([1; 32])));
+    assert_eq!(second.public().previous, Some(first().id()));
+    let begun = first().public().beginning.unwrap();
+    assert_eq!(begun.parent, Some(SegmentId::from_bytes([1; 32])));
 }
 
 #[test]
