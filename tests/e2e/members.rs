@@ -1,5 +1,6 @@
 //! What a member may do with an archive that is not its own: nothing but keep it. And what garbage does to a node: nothing.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::TcpStream;
 
@@ -10,16 +11,17 @@ use nuthatch_format::label::SignedLabel;
 use nuthatch_format::{LabelId, LineId, Timestamp};
 use nuthatch_transport::ControlProtocol;
 use nuthatch_wire::ShardIndex;
+use nuthatch_wire::attest::Attestation;
 use nuthatch_wire::bounded::{List, Opaque};
 use nuthatch_wire::bulk::{
     CREDIT_MAX, Data, Frame, GetRange, GetSegments, PutSegments, PutShard, Refusal, SEGMENT_LEN_MAX, Segment,
 };
 use nuthatch_wire::inventory::{Holding, InventoryPageRequest};
 use nuthatch_wire::lease::{LeaseAnswer, LeaseRefusal, LeaseRequest};
-use nuthatch_wire::membership::JoinReply;
-use nuthatch_wire::message::{ErrorCode, PutStatements, Reply, Request, StripeLabelsRequest};
+use nuthatch_wire::membership::{Address, JoinReply, NodeAddresses};
+use nuthatch_wire::message::{ErrorCode, PutStatements, Reply, Request, RosterItem, StripeLabelsRequest};
 
-use crate::attacker::{Attacker, Device, certificate, reading};
+use crate::attacker::{Attacker, Device, certificate, questions, reading};
 use crate::circle::Circle;
 use crate::harness::{Node, World};
 use crate::strangers::{circle_with_archive, unknown_archive};
@@ -261,4 +263,38 @@ fn garbage_stops_nobody() {
     circle.owner.0.run(["verify", "--read-data"]).ended(0);
     let device = reader(&keys, host);
     assert!(!state(&device, host).0.is_empty());
+}
+
+#[test]
+fn a_member_that_signs_its_addresses_without_end_is_heard_now_and_then() {
+    const SIGNED: u64 = 60;
+    /// What is taken at once, and a few changes by others meanwhile.
+    const CHANGES_MAX: usize = 20;
+    let world = World::new();
+    let circle = Circle::of(&world, 1, &[]);
+    let host = &circle.hosts[0].1;
+    let attacker = member(&circle, 50);
+    let hello = questions(unknown_archive().archive_id(), LabelId::from_bytes([1; 32]))
+        .into_iter()
+        .find(|question| matches!(question, Request::Hello(_)))
+        .unwrap();
+    let greeted = || match attacker.reply(host, &hello) {
+        Reply::Hello(hello) => hello,
+        other => panic!("no greeting: {other:?}"),
+    };
+    let mut rosters = BTreeSet::new();
+    for at in 1..=SIGNED {
+        let word = NodeAddresses {
+            circle: greeted().circle.unwrap(),
+            node: attacker.node(),
+            addresses: List::first_of([Address::cut(&format!("/ip4/192.0.2.1/tcp/{at}"))]),
+            archive: None,
+            at: Timestamp(at),
+        };
+        let signed = Attestation::sign(&word, &attacker.key).unwrap();
+        let put = Request::PutRoster(List::first_of([RosterItem::Addresses(signed)]));
+        assert_eq!(attacker.reply(host, &put), Reply::Done);
+        rosters.insert(greeted().roster);
+    }
+    assert!((2..=CHANGES_MAX).contains(&rosters.len()), "{}", rosters.len());
 }

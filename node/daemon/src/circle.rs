@@ -9,7 +9,7 @@ use std::sync::Arc;
 use nuthatch_disk::FileError;
 use nuthatch_disk::atomic::{self, Access};
 use nuthatch_format::codec;
-use nuthatch_format::{CircleId, NodeId};
+use nuthatch_format::{CircleId, NodeId, Timestamp};
 use nuthatch_wire::membership::{Changes, ROSTER_ITEMS_MAX, Roster};
 use nuthatch_wire::message::{ROSTER_ITEM_LEN_MAX, RosterItem};
 use parking_lot::{Mutex, RwLock};
@@ -108,13 +108,19 @@ impl Circle {
         })
     }
 
-    /// Takes items from anybody; without a circle there is nothing to take them into.
+    /// Takes what this node says itself; without a circle there is nothing to take it into.
     pub(crate) fn merge(&self, items: Vec<RosterItem>) -> Result<Changes, CircleError> {
         self.change(|roster| {
-            Ok(roster
-                .as_mut()
-                .map(|roster| roster.merge(items))
-                .unwrap_or_default())
+            let merged = roster.as_mut().map(|roster| roster.merge(items));
+            Ok(merged.unwrap_or_default())
+        })
+    }
+
+    /// Takes items from anybody, as often as they may come from one member.
+    pub(crate) fn hear(&self, items: Vec<RosterItem>, now: Timestamp) -> Result<Changes, CircleError> {
+        self.change(|roster| {
+            let heard = roster.as_mut().map(|roster| roster.hear(items, now));
+            Ok(heard.unwrap_or_default())
         })
     }
 

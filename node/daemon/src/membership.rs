@@ -140,7 +140,7 @@ impl Node {
         self.keep_statements_in(&items);
         let before = self.address_times();
         let news = self.split_known(items.clone()).1;
-        let changes = self.circle.merge(items)?;
+        let changes = self.circle.hear(items, clock::now())?;
         if changes.added == 0 {
             return Ok(changes);
         }

@@ -148,13 +148,13 @@ impl Roster {
             Err(refusal) => return Admit::Refused(refusal),
         };
         if self.is_admitted(&facts.joiner) {
-            self.learn(petition);
+            self.learn(petition, facts.now);
             return Admit::Admitted;
         }
         if facts.now > invitation.expires {
             return Admit::Refused(JoinRefusal::Expired);
         }
-        if self.uses_of(&invitation.invite_public) >= invitation.uses as usize {
+        if self.users_of(&invitation.invite_public).count() >= invitation.uses as usize {
             return Admit::WaitsForPerson(WaitReason::Used);
         }
         self.add(petition, facts, host, Decision::ByInvitation)
@@ -217,7 +217,7 @@ impl Roster {
             return Admit::Refused(JoinRefusal::NotValid);
         };
         self.merge([RosterItem::Admission(signed)]);
-        self.learn(petition);
+        self.learn(petition, facts.now);
         if self.is_admitted(&facts.joiner) {
             Admit::Admitted
         } else {
@@ -226,7 +226,7 @@ impl Roster {
     }
 
     /// Takes what the joiner says of itself; what does not hold is left out, and does not stop the joiner.
-    fn learn(&mut self, petition: &Petition) {
+    fn learn(&mut self, petition: &Petition, now: Timestamp) {
         let mut items = Vec::new();
         items.extend(petition.addresses.clone().map(RosterItem::Addresses));
         let certificate = petition
@@ -238,7 +238,7 @@ impl Roster {
                 .and_then(|bytes| Opaque::new(bytes.to_vec()).ok())
                 .map(RosterItem::Statement),
         );
-        self.merge(items);
+        self.hear(items, now);
     }
 }
 

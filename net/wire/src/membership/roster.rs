@@ -15,10 +15,13 @@ use crate::membership::charter::Charter;
 use crate::message::{ROSTER_ITEMS_PER_PAGE_MAX, RosterItem, RosterPage, page_of};
 
 mod item;
+mod pace;
 mod standing;
+mod welcome;
 
 pub use item::ItemError;
-use item::{Fact, Known};
+use item::Known;
+use pace::Pace;
 use standing::Members;
 
 /// Nodes that are admitted by themselves; the nodes of their archives come on top.
@@ -56,6 +59,8 @@ pub struct Changes {
     pub added: usize,
     /// Items that did not hold, or that nobody here had the right to say (count).
     pub refused: usize,
+    /// Items that hold, and were not taken because there was too much from the same member lately (count).
+    pub late: usize,
     /// Nodes that have become members, ascending.
     pub joined: Vec<NodeId>,
     /// Nodes that are no longer members, ascending.
@@ -70,6 +75,8 @@ pub struct Roster {
     circle: CircleId,
     items: BTreeMap<Digest, Known>,
     members: Members,
+    /// Says nothing of the circle: how often this node has heard of whom.
+    pace: Pace,
 }
 
 impl Roster {
@@ -79,6 +86,7 @@ impl Roster {
             circle,
             items: BTreeMap::new(),
             members: Members::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -97,21 +105,34 @@ impl Roster {
         self.charter().map_or(0, |charter| charter.epoch)
     }
 
-    /// Takes items from anybody. All items of a batch are looked at together, so their order does not matter; what comes in several
-    /// batches may need another round, until the digests agree.
+    /// Takes items that this node kept or says itself. All items of a batch are looked at together, so their order does not matter; what
+    /// comes in several batches may need another round, until the digests agree.
     ///
     /// At most [`ROSTER_ITEMS_MAX`] items of a batch are looked at.
     pub fn merge(&mut self, items: impl IntoIterator<Item = RosterItem>) -> Changes {
+        let (known, changes) = self.verify(items);
+        self.take(known, changes)
+    }
+
+    /// Items of a batch that are new here and hold.
+    fn verify(&self, items: impl IntoIterator<Item = RosterItem>) -> (Vec<Known>, Changes) {
         let mut changes = Changes::default();
-        let mut added = Vec::new();
+        let mut new = Vec::new();
         for item in items.into_iter().take(ROSTER_ITEMS_MAX) {
             match Known::verify(item, &self.circle) {
                 Ok(known) if self.items.contains_key(&known.digest()) => (),
-                Ok(known) => {
-                    added.push(known.digest());
-                    self.items.insert(known.digest(), known);
-                }
+                Ok(known) => new.push(known),
                 Err(_) => changes.refused += 1,
+            }
+        }
+        (new, changes)
+    }
+
+    fn take(&mut self, new: Vec<Known>, mut changes: Changes) -> Changes {
+        let mut added = Vec::new();
+        for known in new {
+            if self.items.insert(known.digest(), known.clone()).is_none() {
+                added.push(known.digest());
             }
         }
         if added.is_empty() {
@@ -129,8 +150,8 @@ impl Roster {
         changes.waiting = self
             .members
             .waiting
-            .iter()
-            .filter(|node| !before.waiting.contains(*node))
+            .keys()
+            .filter(|node| !before.waiting.contains_key(*node))
             .copied()
             .collect();
         changes
@@ -175,7 +196,12 @@ impl Roster {
 
     /// Nodes whose admission waits for a person, ascending.
     pub fn waiting(&self) -> impl Iterator<Item = NodeId> {
-        self.members.waiting.iter().copied()
+        self.members.waiting.keys().copied()
+    }
+
+    /// The invitation by which a node asked whose admission waits.
+    pub fn invitation_of_waiting(&self, node: &NodeId) -> Option<[u8; 32]> {
+        self.members.waiting.get(node).copied()
     }
 
     /// Whether a node was removed, counting removals of this or a later epoch.
@@ -186,9 +212,14 @@ impl Roster {
             .is_some_and(|removed| *removed >= epoch)
     }
 
-    /// How many nodes were admitted by an invitation without a person's decision.
-    pub fn uses_of(&self, invite_public: &[u8; 32]) -> usize {
-        self.members.uses.get(invite_public).copied().unwrap_or(0)
+    /// The nodes that were admitted by an invitation without a person's decision, ascending.
+    pub fn users_of(&self, invite_public: &[u8; 32]) -> impl Iterator<Item = NodeId> {
+        self.members
+            .users
+            .get(invite_public)
+            .into_iter()
+            .flatten()
+            .copied()
     }
 
     /// What a member last said of where it is.
@@ -255,22 +286,6 @@ impl Roster {
             rest().take(items.len()).last().map(|(digest, _)| *digest)
         };
         RosterPage { items, next }
-    }
-
-    /// What a new member is given at once: the charter, admissions, and then the rest, as much as fits a message.
-    pub fn welcome(&self) -> List<RosterItem, ROSTER_ITEMS_PER_PAGE_MAX> {
-        let mut all: Vec<&Known> = self.items.values().collect();
-        all.sort_by_key(|known| match known.fact() {
-            Fact::Charter(_) => 0,
-            Fact::Admission(_) => 1,
-            Fact::Removal(_) => 2,
-            Fact::Addresses(_) => 3,
-            Fact::Statement(_) => 4,
-        });
-        page_of(
-            all.into_iter().map(|known| known.item().clone()),
-            item::encoded_len,
-        )
     }
 }
 

@@ -50,7 +50,7 @@ fn admit(node: &Node, joiner: NodeId, petition: &Petition) -> JoinReply {
             Some(roster) => {
                 let verdict = roster.admit(petition, &facts, &node.identity.key);
                 let welcome = match verdict {
-                    Admit::Admitted => roster.welcome(),
+                    Admit::Admitted => roster.welcome(&joiner),
                     Admit::WaitsForPerson(_) | Admit::Refused(_) => List::empty(),
                 };
                 (verdict, welcome)

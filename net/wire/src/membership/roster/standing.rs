@@ -32,11 +32,12 @@ type Items = BTreeMap<Digest, Known>;
 pub(super) struct Members {
     pub(super) charter: Option<Charter>,
     pub(super) standings: BTreeMap<NodeId, Standing>,
-    pub(super) waiting: BTreeSet<NodeId>,
+    /// Whose admission waits for a person, and by which invitation it was made.
+    pub(super) waiting: BTreeMap<NodeId, [u8; 32]>,
     /// The latest epoch in which each was removed.
     pub(super) removals: BTreeMap<NodeId, u32>,
-    /// How many nodes took a use of each invitation.
-    pub(super) uses: BTreeMap<[u8; 32], usize>,
+    /// Who took a use of each invitation.
+    pub(super) users: BTreeMap<[u8; 32], BTreeSet<NodeId>>,
     pub(super) addresses: BTreeMap<NodeId, NodeAddresses>,
     pub(super) archives: BTreeMap<ArchiveId, StatementSet>,
     pub(super) names: BTreeMap<NodeId, String>,
@@ -65,12 +66,8 @@ impl Members {
         members.take_addresses(items);
         members.stand_by_archives(items, &mut kept);
         members.keep_addresses(items, &mut kept);
-        members.waiting = members
-            .waiting
-            .iter()
-            .filter(|node| !members.standings.contains_key(*node))
-            .copied()
-            .collect();
+        let standings = &members.standings;
+        members.waiting.retain(|node, _| !standings.contains_key(node));
         members.charter = Some(charter);
         items.retain(|digest, _| kept.contains(digest));
         members
@@ -86,7 +83,6 @@ impl Members {
     ) {
         let mut open = admissions(items, charter, admins);
         let mut vouched: BTreeMap<NodeId, u32> = admins.iter().map(|admin| (*admin, charter.epoch)).collect();
-        let mut takers: BTreeMap<[u8; 32], BTreeSet<NodeId>> = BTreeMap::new();
         let mut weighed = Weighed::default();
         loop {
             let (round, later): (Vec<_>, Vec<_>) = open
@@ -97,17 +93,17 @@ impl Members {
                 break;
             }
             for (digest, admitted) in round {
-                let takers = takers.entry(admitted.invite_public).or_default();
+                let users = self.users.entry(admitted.invite_public).or_default();
                 let known = vouched.get(&admitted.node).copied();
                 let has_room = known.is_some() || vouched.len() < CIRCLE_MEMBERS_MAX;
                 let counts = admitted.approved
-                    || takers.contains(&admitted.node)
-                    || takers.len() < usize::try_from(admitted.uses).unwrap_or(usize::MAX);
+                    || users.contains(&admitted.node)
+                    || users.len() < usize::try_from(admitted.uses).unwrap_or(usize::MAX);
                 if !(counts && has_room) {
                     weighed.waiting(digest, admitted);
                     continue;
                 }
-                let takes_use = !admitted.approved && takers.insert(admitted.node);
+                let takes_use = !admitted.approved && users.insert(admitted.node);
                 let raises = known.is_none_or(|epoch| epoch < admitted.epoch);
                 vouched.insert(admitted.node, admitted.epoch.max(known.unwrap_or_default()));
                 weighed.counted(digest, admitted, takes_use || raises);
@@ -118,13 +114,9 @@ impl Members {
             self.names
                 .insert(admitted.node, admitted.name.as_str().to_owned());
             if is_waiting {
-                self.waiting.insert(admitted.node);
+                self.waiting.insert(admitted.node, admitted.invite_public);
             }
         }
-        self.uses = takers
-            .into_iter()
-            .map(|(invitation, nodes)| (invitation, nodes.len()))
-            .collect();
         for (node, epoch) in vouched {
             if admins.contains(&node) {
                 self.standings.insert(node, Standing::Admin);

@@ -330,8 +330,28 @@ fn a_long_roster_goes_in_several_pages_and_ends() {
     }
     assert!(pages > 2);
     assert_eq!(seen, roster.items().count());
-    let welcome = roster.welcome();
-    assert!(matches!(welcome.first(), Some(RosterItem::Charter(_))));
+}
+
+/// A circle of 200 in chains of ten: the admin admits the first of each, each admits the next.
+#[test]
+fn every_welcome_proves_to_its_joiner_that_it_is_a_member() {
+    let line = invitation(ADMIN, 50, u32::MAX);
+    let joiners = 2..=201;
+    let items = joiners.clone().map(|joiner| {
+        let host = if joiner % 10 == 2 { ADMIN } else { joiner - 1 };
+        admission(&line, joiner, host, u64::from(joiner), false)
+    });
+    let mut roster = founded();
+    roster.merge(items);
+    assert_eq!(roster.admitted_count(), 201);
+    for joiner in joiners.step_by(7) {
+        let welcome = roster.welcome(&node(joiner));
+        assert!(welcome.len() < roster.items().count(), "not all of it fits");
+        let told = roster_of(welcome);
+        assert!(told.is_member(&node(joiner)), "node {joiner}");
+    }
+    let to_nobody = roster.welcome(&node(250));
+    assert!(matches!(to_nobody.first(), Some(RosterItem::Charter(_))));
 }
 
 fn assert_fits_a_message(page: &RosterPage) {
