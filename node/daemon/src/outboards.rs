@@ -8,9 +8,6 @@ use nuthatch_disk::vault::ShardPlace;
 use nuthatch_format::slice::Outboard;
 use parking_lot::Mutex;
 
-use crate::events::FaultKind;
-use crate::node::Node;
-
 /// Trees of shards in the vault, in bytes: 64 of the longest, which take 64 KiB each.
 const READ_LEN_MAX: usize = 64 * OUTBOARD_LEN_MAX;
 
@@ -19,18 +16,6 @@ const SENT_LEN_MAX: usize = 128 * OUTBOARD_LEN_MAX;
 
 /// Longest tree, in bytes: of a shard as long as a pack.
 const OUTBOARD_LEN_MAX: usize = 64 << 10;
-
-/// Bytes read at a time to make a tree.
-const READ_LEN: u64 = 1 << 20;
-
-/// Why there is no tree of a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoTree {
-    /// There is no such shard here.
-    NotHere,
-    /// What is here is no longer what its label says.
-    Damaged,
-}
 
 /// The most recently used trees, the newest last.
 #[derive(Debug)]
@@ -57,20 +42,6 @@ impl Outboards {
         }
     }
 
-    /// The tree of a shard in the vault.
-    pub(crate) async fn of(&self, node: &Arc<Node>, place: ShardPlace) -> Result<Arc<Outboard>, NoTree> {
-        if let Some(found) = self.get(&place) {
-            return Ok(found);
-        }
-        let reader = Arc::clone(node);
-        let made = tokio::task::spawn_blocking(move || make(&reader, &place))
-            .await
-            .map_err(|_| NoTree::Damaged)??;
-        let made = Arc::new(made);
-        self.put(place, Arc::clone(&made));
-        Ok(made)
-    }
-
     /// Keeps a tree, and as many of the others as there is room for.
     pub(crate) fn put(&self, place: ShardPlace, tree: Arc<Outboard>) {
         let mut kept = self.kept.lock();
@@ -82,7 +53,7 @@ impl Outboards {
         }
     }
 
-    /// Forgets the tree of a shard that turned out to be damaged, or is not needed any more.
+    /// Forgets the tree of a shard that is not needed any more.
     pub(crate) fn forget(&self, place: &ShardPlace) {
         self.kept.lock().retain(|(kept, _)| kept != place);
     }
@@ -98,61 +69,39 @@ impl Outboards {
     }
 }
 
-/// Reads a shard once and checks it against its label.
-fn make(node: &Node, place: &ShardPlace) -> Result<Outboard, NoTree> {
-    let label = node
-        .vault
-        .label(&place.archive, &place.label)
-        .ok()
-        .flatten()
-        .ok_or(NoTree::NotHere)?;
-    if !node.vault.has(place).unwrap_or(false) {
-        return Err(NoTree::NotHere);
+#[cfg(test)]
+mod tests {
+    use nuthatch_erasure::ShardIndex;
+    use nuthatch_format::{ArchiveId, LabelId};
+
+    use super::*;
+
+    fn place(number: u8) -> ShardPlace {
+        ShardPlace {
+            archive: ArchiveId::from_bytes([1; 32]),
+            label: LabelId::from_bytes([2; 32]),
+            index: ShardIndex(number),
+        }
     }
-    let shard_len = label.label().shard_len;
-    let reader = ShardReader {
-        node,
-        place,
-        at: 0,
-        shard_len,
-    };
-    let buffered = std::io::BufReader::with_capacity(READ_LEN as usize, reader);
-    let outboard = Outboard::read(buffered, shard_len).ok();
-    outboard
-        .filter(|outboard| Some(outboard.root()) == label.label().shard(place.index))
-        .ok_or_else(|| {
-            let message = format!(
-                "a shard in this vault is damaged (archive {})",
-                place.archive.short()
-            );
-            node.events.fault(FaultKind::OwnDisk, None, message);
-            NoTree::Damaged
-        })
-}
 
-struct ShardReader<'n> {
-    node: &'n Node,
-    place: &'n ShardPlace,
-    at: u64,
-    shard_len: u64,
-}
-
-impl std::io::Read for ShardReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let len = (self.shard_len - self.at).min(buffer.len() as u64);
-        if len == 0 {
-            return Ok(0);
+    #[test]
+    fn the_trees_that_were_used_last_are_kept_within_their_bytes() {
+        // One inner node each: 64 bytes.
+        let tree = |number: u8| Arc::new(Outboard::of(&[number; 20_000]));
+        let trees = Outboards::bounded(4 * 64);
+        for number in 0..4 {
+            trees.put(place(number), tree(number));
         }
-        let bytes = self
-            .node
-            .vault
-            .read_range(self.place, self.at, len)
-            .map_err(std::io::Error::other)?;
-        let count = bytes.len().min(buffer.len());
-        if let (Some(target), Some(source)) = (buffer.get_mut(..count), bytes.get(..count)) {
-            target.copy_from_slice(source);
-        }
-        self.at += count as u64;
-        Ok(count)
+        assert!(trees.get(&place(0)).is_some());
+        trees.put(place(4), tree(4));
+        assert!(trees.get(&place(0)).is_some() && trees.get(&place(1)).is_none());
+        trees.put(place(0), tree(9));
+        assert_eq!(trees.get(&place(0)), Some(tree(9)));
+        assert!(
+            trees.get(&place(2)).is_some(),
+            "another tree of one shard takes no second place"
+        );
+        trees.forget(&place(0));
+        assert_eq!(trees.get(&place(0)), None);
     }
 }

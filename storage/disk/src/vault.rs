@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 
 pub use index::{Holding, Usage};
 pub use layout::ShardPlace;
-pub use slices::SliceShardError;
+pub use slices::{ReadSlice, SliceShardError};
 pub use upload::{Begin, BeginError, FinishShardError, PARTIALS_MAX, ShardWriter, WriteShardError};
 
 use crate::atomic::{self, At as _, FileError};

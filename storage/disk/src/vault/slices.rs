@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 use nuthatch_format::ShardId;
 use nuthatch_format::slice::{self, MakeError, Outboard, RangeError};
@@ -38,51 +39,73 @@ pub enum SliceShardError {
     File(#[from] FileError),
 }
 
+/// A slice, and the tree that it was cut with.
+#[derive(Debug)]
+pub struct ReadSlice {
+    /// The slice, as [`nuthatch_format::slice::verify`] takes it.
+    pub slice: Vec<u8>,
+    /// The tree: with it, the next slice of this shard costs no reading but its own bytes.
+    pub tree: Arc<Outboard>,
+}
+
 impl Vault {
-    /// The slice of a range, as [`nuthatch_format::slice::verify`] takes it. It is checked against the label before it leaves.
-    pub fn read_slice(&self, place: &ShardPlace, range: Range<u64>) -> Result<Vec<u8>, SliceShardError> {
-        let not_found = SliceShardError::NotFound { place: *place };
-        let damaged = || SliceShardError::Damaged { place: *place };
+    /// The slice of a range, checked against the label before it leaves. `tree` is the one of an earlier slice of this shard, if the
+    /// caller remembers it; else the one in the file beside the shard is taken, or made.
+    pub fn read_slice(
+        &self,
+        place: &ShardPlace,
+        range: Range<u64>,
+        tree: Option<Arc<Outboard>>,
+    ) -> Result<ReadSlice, SliceShardError> {
         let (file, len) = match self.open_shard(place) {
             Ok(opened) => opened,
             Err(ReadShardError::File(error)) => return Err(error.into()),
             Err(ReadShardError::NotFound { .. } | ReadShardError::OutOfRange { .. }) => {
-                return Err(not_found);
+                return Err(SliceShardError::NotFound { place: *place });
             }
         };
-        let layout = &self.inner.layout;
-        let label = read_label(layout, &place.archive, &place.label)?;
-        let root = label
-            .and_then(|label| shard_id(&label, place.index))
-            .ok_or_else(damaged)?;
-        if let Some(outboard) = self.kept_outboard(place, &root, len)? {
-            match slice::make(&file, &outboard, range.clone()) {
-                Ok(slice) => return Ok(slice),
+        let known = match tree {
+            Some(tree) => Some(tree),
+            None => self.kept_tree(place, &self.root_of(place)?, len)?.map(Arc::new),
+        };
+        if let Some(tree) = known.filter(|tree| tree.total_len() == len) {
+            match slice::make(&file, &*tree, range.clone()) {
+                Ok(slice) => return Ok(ReadSlice { slice, tree }),
                 Err(MakeError::Range(error)) => return Err(error.into()),
                 // The shard or the tree is wrong: a fresh tree tells which.
                 Err(MakeError::Damaged { .. } | MakeError::Read(_)) => {}
             }
         }
-        let outboard = match self.make_outboard(place, &file, len) {
-            Err(error) if atomic::is_of_one_file(&error) => return Err(damaged()),
+        let damaged = SliceShardError::Damaged { place: *place };
+        let tree = match self.make_tree(place, &file, len) {
+            Err(error) if atomic::is_of_one_file(&error) => return Err(damaged),
             other => other?,
         };
-        if outboard.root() != root {
-            return Err(damaged());
+        if tree.root() != self.root_of(place)? {
+            return Err(damaged);
         }
-        slice::make(&file, &outboard, range).map_err(|error| match error {
-            MakeError::Range(error) => error.into(),
-            MakeError::Damaged { .. } => damaged(),
-            MakeError::Read(error) => FileError::new("read", &layout.shard(place), error).into(),
-        })
+        match slice::make(&file, &tree, range) {
+            Ok(slice) => {
+                let tree = Arc::new(tree);
+                Ok(ReadSlice { slice, tree })
+            }
+            Err(MakeError::Range(error)) => Err(error.into()),
+            Err(MakeError::Damaged { .. }) => Err(damaged),
+            Err(MakeError::Read(error)) => {
+                let path = self.inner.layout.shard(place);
+                Err(FileError::new("read", &path, error).into())
+            }
+        }
     }
 
-    fn kept_outboard(
-        &self,
-        place: &ShardPlace,
-        root: &ShardId,
-        len: u64,
-    ) -> Result<Option<Outboard>, FileError> {
+    /// The hash that the label gives a shard.
+    fn root_of(&self, place: &ShardPlace) -> Result<ShardId, SliceShardError> {
+        let label = read_label(&self.inner.layout, &place.archive, &place.label)?;
+        let root = label.and_then(|label| shard_id(&label, place.index));
+        root.ok_or(SliceShardError::Damaged { place: *place })
+    }
+
+    fn kept_tree(&self, place: &ShardPlace, root: &ShardId, len: u64) -> Result<Option<Outboard>, FileError> {
         match atomic::read_file(&self.inner.layout.tree(place), TREE_LEN_MAX) {
             Ok(bytes) => Ok(bytes.and_then(|bytes| Outboard::from_parts(root, len, bytes).ok())),
             Err(error) if atomic::is_of_one_file(&error) => Ok(None),
@@ -90,16 +113,16 @@ impl Vault {
         }
     }
 
-    fn make_outboard(&self, place: &ShardPlace, file: &File, len: u64) -> Result<Outboard, FileError> {
+    fn make_tree(&self, place: &ShardPlace, file: &File, len: u64) -> Result<Outboard, FileError> {
         use io::Seek as _;
         let path = self.inner.layout.shard(place);
         let mut reader = io::BufReader::with_capacity(super::READ_LEN, file);
         reader.rewind().at("read", &path)?;
-        let outboard = Outboard::read(reader, len).at("read", &path)?;
-        if let Err(error) = atomic::write_hint(&self.inner.layout.tree(place), outboard.as_bytes()) {
+        let tree = Outboard::read(reader, len).at("read", &path)?;
+        if let Err(error) = atomic::write_hint(&self.inner.layout.tree(place), tree.as_bytes()) {
             // Without it the next range takes longer, and that is all.
             tracing::debug!(%error, %place, "a hash tree is not kept");
         }
-        Ok(outboard)
+        Ok(tree)
     }
 }

@@ -93,11 +93,16 @@ fn what_was_put_is_read_back_whole_and_in_verified_ranges() {
         Err(ReadShardError::NotFound { .. })
     ));
     let root = label.label().shards[1];
-    // The second time with the tree that the first one kept.
-    for range in [0..256 << 10, (1 << 20)..(1 << 20) + (256 << 10), 0..LEN] {
-        let proof = vault.read_slice(&here, range.clone()).unwrap();
-        let bytes = slice::verify(&root, LEN, range.clone(), &proof).unwrap();
+    // The second time with the tree that the first one kept, then with one that is remembered.
+    let mut tree = None;
+    for (at, range) in [0..256 << 10, (1 << 20)..(1 << 20) + (256 << 10), 0..LEN]
+        .into_iter()
+        .enumerate()
+    {
+        let read = vault.read_slice(&here, range.clone(), tree.clone()).unwrap();
+        let bytes = slice::verify(&root, LEN, range.clone(), &read.slice).unwrap();
         assert_eq!(bytes, shards[1][range.start as usize..range.end as usize]);
+        tree = (at > 0).then_some(read.tree);
     }
     assert_eq!(
         vault.label(&here.archive, &here.label).unwrap(),
@@ -352,7 +357,7 @@ fn damage_is_an_error_or_seen_and_never_a_panic() {
             let dir = tempfile::tempdir().unwrap();
             let vault = Vault::open(dir.path()).unwrap();
             put(&vault, &label, 0, &shards[0]);
-            vault.read_slice(&here, 0..100_000).unwrap();
+            let tree = vault.read_slice(&here, 0..100_000, None).unwrap().tree;
             let path = path_of(&layout_of(dir.path()), &here);
             let mut bytes = fs::read(&path).unwrap();
             match how {
@@ -369,22 +374,25 @@ fn damage_is_an_error_or_seen_and_never_a_panic() {
             } else {
                 fs::write(&path, bytes).unwrap();
             }
-            let slice = vault.read_slice(&here, 0..100_000);
+            let slice = vault.read_slice(&here, 0..100_000, None);
+            let remembered = vault.read_slice(&here, 0..100_000, Some(tree));
             let soundness = vault.scrub(&here).unwrap();
             match (what, how) {
                 ("tree", _) => {
-                    assert!(slice.is_ok(), "{what} {how}: {slice:?}");
+                    assert!(slice.is_ok() && remembered.is_ok(), "{what} {how}: {slice:?}");
                     assert_eq!(soundness, Soundness::Sound);
                 }
                 ("shard", "remove") => {
-                    assert!(
-                        matches!(slice, Err(SliceShardError::NotFound { .. })),
-                        "{slice:?}"
-                    );
+                    for slice in [slice, remembered] {
+                        let is_missing = matches!(slice, Err(SliceShardError::NotFound { .. }));
+                        assert!(is_missing, "{slice:?}");
+                    }
                     assert_eq!(soundness, Soundness::Missing);
                 }
                 _ => {
                     assert!(slice.is_err(), "{what} {how}");
+                    // Who remembers the tree needs no label for it.
+                    assert_eq!(remembered.is_ok(), what == "label", "{what} {how}");
                     assert_eq!(soundness, Soundness::Damaged, "{what} {how}");
                 }
             }
@@ -411,13 +419,13 @@ fn what_the_disk_does_not_give_back_is_damage() {
         let dir = tempfile::tempdir().unwrap();
         let vault = Vault::open(dir.path()).unwrap();
         put(&vault, &label, 0, &shards[0]);
-        vault.read_slice(&here, 0..100_000).unwrap();
+        vault.read_slice(&here, 0..100_000, None).unwrap();
         // A directory in a file's place can be opened and not read, as a file on a bad sector.
         let path = path_of(&vault.inner.layout, &here);
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert_eq!(vault.scrub(&here).unwrap(), expected);
-        let slice = vault.read_slice(&here, 0..100_000);
+        let slice = vault.read_slice(&here, 0..100_000, None);
         match expected {
             Soundness::Sound => assert!(slice.is_ok(), "{slice:?}"),
             _ => assert!(matches!(slice, Err(SliceShardError::Damaged { .. })), "{slice:?}"),

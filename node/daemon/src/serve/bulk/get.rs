@@ -4,18 +4,17 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use nuthatch_disk::segment_store::SegmentStore;
-use nuthatch_disk::vault::ShardPlace;
+use nuthatch_disk::vault::{ShardPlace, SliceShardError};
 use nuthatch_format::journal::SignedSegment;
-use nuthatch_format::slice::{self, Outboard, SLICE_RANGE};
+use nuthatch_format::slice::{self, SLICE_RANGE};
 use nuthatch_format::{ArchiveId, LineId};
 use nuthatch_transport::BulkStream;
 use nuthatch_wire::bounded::Opaque;
-use nuthatch_wire::bulk::{Credit, Data, Frame, GetRange, GetSegments, Refusal, Segment};
+use nuthatch_wire::bulk::{Credit, Data, Frame, GetRange, GetSegments, Refusal, SLICE_LEN_MAX, Segment};
 
 use super::{ServeError, may_read, next, refuse};
+use crate::events::FaultKind;
 use crate::node::Node;
-use crate::outboards::NoTree;
-use crate::send::Window;
 
 /// Serves `GetRange` to its end.
 pub(super) async fn serve_range(
@@ -31,40 +30,25 @@ pub(super) async fn serve_range(
         label: get.label,
         index: get.index,
     };
-    let outboard = match node.outboards.of(node, place).await {
-        Ok(outboard) => outboard,
-        Err(NoTree::NotHere) => return refuse(stream, Refusal::NotFound).await,
-        Err(NoTree::Damaged) => return refuse(stream, Refusal::Damaged).await,
-    };
     let Some(end) = get.offset.checked_add(get.len) else {
         return refuse(stream, Refusal::NotFound).await;
     };
-    if slice::check_range(outboard.total_len(), &(get.offset..end)).is_err() {
-        return refuse(stream, Refusal::NotFound).await;
-    }
     let mut credit = Credit::default();
     credit.add(get.credit)?;
     let mut offset = get.offset;
-    while offset < end {
-        while !credit.is_open() {
-            match next(stream).await? {
-                Frame::Credit(bytes) => credit.add(bytes)?,
-                Frame::Cancel => return Ok(stream.send(&Frame::Finish).await?),
-                other => return Err(ServeError::OutOfTurn(other.name())),
-            }
+    loop {
+        let range = offset..offset.saturating_add(SLICE_RANGE).min(end);
+        let slice = match read_slice(node, place, range.clone(), end).await {
+            Ok(slice) => slice,
+            Err(refusal) => return refuse(stream, refusal).await,
+        };
+        if !is_wanted(stream, &mut credit).await? {
+            return Ok(stream.send(&Frame::Finish).await?);
         }
         // A device may be revoked meanwhile.
         if !may_read(node, stream, &get.archive) {
             return refuse(stream, Refusal::NotAllowed).await;
         }
-        let range = offset..offset.saturating_add(SLICE_RANGE).min(end);
-        let Some(slice) = read_slice(node, place, Arc::clone(&outboard), range.clone()).await else {
-            node.outboards.forget(&place);
-            return refuse(stream, Refusal::Damaged).await;
-        };
-        let Ok(slice) = Opaque::new(slice) else {
-            return refuse(stream, Refusal::Damaged).await;
-        };
         let frame = Frame::Data(Data {
             offset,
             len: (range.end - range.start) as u32,
@@ -73,33 +57,47 @@ pub(super) async fn serve_range(
         credit.take(frame.payload_len())?;
         stream.send(&frame).await?;
         offset = range.end;
+        if offset >= end {
+            return Ok(stream.send(&Frame::Finish).await?);
+        }
     }
-    Ok(stream.send(&Frame::Finish).await?)
 }
 
-/// The slice of a range; `None` when our copy is damaged or gone.
+/// Waits until payload may be sent; `false` when it is no longer wanted.
+async fn is_wanted(stream: &mut BulkStream, credit: &mut Credit) -> Result<bool, ServeError> {
+    while !credit.is_open() {
+        match next(stream).await? {
+            Frame::Credit(bytes) => credit.add(bytes)?,
+            Frame::Cancel => return Ok(false),
+            other => return Err(ServeError::OutOfTurn(other.name())),
+        }
+    }
+    Ok(true)
+}
+
+/// The slice of a range; `end` is where the last one ends that was asked for.
 async fn read_slice(
     node: &Arc<Node>,
     place: ShardPlace,
-    outboard: Arc<Outboard>,
     range: Range<u64>,
-) -> Option<Vec<u8>> {
-    let vault = Arc::clone(&node.vault);
-    let made = tokio::task::spawn_blocking(move || {
-        let bytes = vault
-            .read_range(&place, range.start, range.end - range.start)
-            .ok()?;
-        slice::make(
-            Window {
-                start: range.start,
-                bytes: &bytes,
-            },
-            &outboard,
-            range,
-        )
-        .ok()
-    });
-    made.await.ok().flatten()
+    end: u64,
+) -> Result<Opaque<SLICE_LEN_MAX>, Refusal> {
+    let (vault, tree) = (Arc::clone(&node.vault), node.outboards.get(&place));
+    let asked = range.start..end;
+    let read = tokio::task::spawn_blocking(move || vault.read_slice(&place, range, tree)).await;
+    let read = read.map_err(|_| Refusal::Damaged)?.map_err(|error| match error {
+        SliceShardError::NotFound { .. } | SliceShardError::Range(_) => Refusal::NotFound,
+        SliceShardError::Damaged { .. } | SliceShardError::File(_) => {
+            let archive = place.archive.short();
+            let message = format!("a shard in this vault is damaged (archive {archive}): {error}");
+            node.events.fault(FaultKind::OwnDisk, None, message);
+            Refusal::Damaged
+        }
+    })?;
+    // All that was asked for, before the first part of it leaves.
+    slice::check_range(read.tree.total_len(), &asked).map_err(|_| Refusal::NotFound)?;
+    node.outboards.put(place, read.tree);
+    Opaque::new(read.slice).map_err(|_| Refusal::Damaged)
 }
 
 /// Serves `GetSegments` to its end.
@@ -126,12 +124,8 @@ pub(super) async fn serve_segments(
             return Ok(stream.send(&Frame::Finish).await?);
         }
         for segment in found {
-            while !credit.is_open() {
-                match next(stream).await? {
-                    Frame::Credit(bytes) => credit.add(bytes)?,
-                    Frame::Cancel => return Ok(stream.send(&Frame::Finish).await?),
-                    other => return Err(ServeError::OutOfTurn(other.name())),
-                }
+            if !is_wanted(stream, &mut credit).await? {
+                return Ok(stream.send(&Frame::Finish).await?);
             }
             let Ok(bytes) = Opaque::new(segment.into_bytes()) else {
                 return refuse(stream, Refusal::Damaged).await;
