@@ -30,22 +30,9 @@ pub enum StagePackError {
         /// What it may hold.
         bound: ByteCount,
     },
-    /// The disk is full before the bound is reached.
-    #[error("the disk is full")]
-    DiskFull(#[source] FileError),
-    /// A file failed.
+    /// A file failed; the disk may be full before the bound is reached.
     #[error(transparent)]
-    File(FileError),
-}
-
-impl From<FileError> for StagePackError {
-    fn from(error: FileError) -> Self {
-        if error.is_disk_full() {
-            Self::DiskFull(error)
-        } else {
-            Self::File(error)
-        }
-    }
+    File(#[from] FileError),
 }
 
 /// Why a staged pack could not be read.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuthatch_disk::catalogue::SnapshotSummary;
+use nuthatch_disk::staging::StagePackError;
 use nuthatch_format::SnapshotId;
+use nuthatch_jobs::backup::outlet::OutletError;
 use nuthatch_jobs::backup::{
     self, BackupContext, BackupError, BackupParams, BackupReport, BackupRequest, StreamSource,
 };
@@ -173,12 +175,19 @@ fn failure(error: &BackupError) -> Failure {
             Failure::from_error(Exit::Usage, "usage", error)
         }
         BackupError::NothingReadable { .. } => Failure::from_error(Exit::Failed, "unreadable", error),
-        BackupError::Staging(nuthatch_disk::staging::StagePackError::DiskFull(_))
-        | BackupError::Outlet(nuthatch_jobs::backup::outlet::OutletError::DiskFull) => {
+        full if is_own_disk_full(full) => {
             Failure::from_error(Exit::Failed, "own_disk", error)
                 .with_hint("this machine's disk is full: make room and run the backup again; it goes on where it was")
         }
         other => Failure::from_error(Exit::Failed, "backup", other),
+    }
+}
+
+fn is_own_disk_full(error: &BackupError) -> bool {
+    match error {
+        BackupError::Staging(StagePackError::File(error)) => error.is_disk_full(),
+        BackupError::Outlet(error) => matches!(error, OutletError::DiskFull),
+        _ => false,
     }
 }
 
