@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(crate) use archive::{InitArgs, KitArgs, RecoverArgs};
-pub(crate) use circle::{InviteArgs, JoinArgs, PeersArgs, UpArgs};
+pub(crate) use circle::{CircleArgs, CircleCommand, InviteArgs, JoinArgs, PeersArgs, UpArgs};
 pub(crate) use data::{BackupArgs, LsArgs, RestoreArgs, SnapshotsArgs, VerifyArgs};
 
 /// Back up to your friends' machines, and theirs to yours: encrypted, without a server.
@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Invite(InviteArgs),
     /// Join a friend's circle with an invitation
     Join(JoinArgs),
+    /// Let nodes into the circle that wait for a person
+    Circle(CircleArgs),
     /// Show the circle: who is there, who keeps what for whom
     Peers(PeersArgs),
     /// Make a snapshot and send it to the circle

@@ -11,7 +11,7 @@ mod up;
 
 use nuthatch_daemon::api::{Answer, Exit, Failure, Message, RawPath};
 
-use crate::args::Command;
+use crate::args::{CircleCommand, Command};
 use crate::lab;
 use crate::render::{self, HumanView, JsonLines, RowForm, View};
 use crate::run::Outcome;
@@ -25,6 +25,10 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
         Command::Up(args) => up::run(session, args).await,
         Command::Invite(args) => circle::invite(session, &args).await,
         Command::Join(args) => circle::join(session, args).await,
+        Command::Circle(args) => match args.command {
+            CircleCommand::Waiting => circle::waiting(session).await,
+            CircleCommand::Approve { peer } => circle::approve(session, peer).await,
+        },
         Command::Peers(args) => circle::peers(session, &args).await,
         Command::Backup(args) => backup::run(session, args).await,
         Command::Snapshots(args) => read::snapshots(session, args).await,

@@ -15,7 +15,7 @@ pub(crate) use failure::{failure_lines, report};
 pub(crate) use kit::kit_text;
 pub(crate) use progress::{HumanView, RowForm};
 pub(crate) use qr::qr_text;
-pub(crate) use rows::{entry_line, peers_table, snapshots_table};
+pub(crate) use rows::{entry_line, peers_table, snapshots_table, waiting_table};
 pub(crate) use summary::{backup_lines, restore_lines, status_lines, verify_lines};
 
 use crate::terminal;

@@ -183,7 +183,6 @@ fn an_invitation_admits_as_often_as_it_says_and_not_after_its_end() {
     world.home("first").join(&once, &[]).ended(0);
     let second = world.home("second");
     assert_ne!(second.join(&once, &[]).code, 0, "a used invitation admits nobody");
-    assert!(!second.path.exists(), "a failed join leaves no home");
 
     let short = owner.invite(&["--expires", "1s", "--uses", "100"]);
     eventually("an expired invitation is refused", || {
@@ -196,11 +195,88 @@ fn an_invitation_admits_as_often_as_it_says_and_not_after_its_end() {
         assert_eq!(ran.last()["kind"], "expired", "{ran:?}");
         true
     });
-    for wrong in ["nuthatch1:zzzz", "", "hello"] {
-        assert_ne!(world.home("wrong").join(wrong, &[]).code, 0);
+    let wrong = world.home("wrong");
+    for line in ["nuthatch1:zzzz", "", "hello"] {
+        assert_ne!(wrong.join(line, &[]).code, 0);
+        assert!(!wrong.path.exists(), "a failed join leaves no home");
     }
     let members = owner.run(["peers"]).ended(0).last();
     assert!(!members.as_array().unwrap().is_empty());
+}
+
+/// Somebody has read the invitation and was first. Both sides are told, and a person can let the friend in all the same.
+#[test]
+fn whoever_finds_the_invitation_used_waits_until_a_person_lets_it_in() {
+    let world = World::new();
+    let owner = world.home("owner");
+    owner.init(&[]);
+    let _node = owner.up();
+    let once = owner.invite(&[]);
+    let thief = world.home("thief");
+    let thief_id = thief.join(&once, &["--name", "thief"]).ended(0).last()["peer_id"].clone();
+    let waiting = |args: &[&str]| {
+        owner
+            .run(["circle", "waiting"].iter().chain(args))
+            .ended(0)
+            .last()
+    };
+    assert_eq!(waiting(&[]).as_array().unwrap().len(), 0);
+
+    let friend = world.home("friend");
+    let told = friend.join(&once, &["--name", "friend"]).ended(75).last();
+    assert_eq!(told["kind"], "waits", "{told}");
+    let friend_id = friend.run(["status"]).ended(0).last()["peer_id"].clone();
+    let friend_id = friend_id.as_str().unwrap();
+    let hint = told["hint"].as_str().unwrap();
+    assert!(
+        hint.contains(&format!("nuthatch circle approve {friend_id}")),
+        "{hint}"
+    );
+    let attention = owner.run(["status"]).ended(0).last()["attention"].clone();
+    let item = attention
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|item| item["kind"] == "invitation_waiting");
+    assert_eq!(item.unwrap()["command"], "nuthatch circle waiting", "{attention}");
+
+    let listed = waiting(&[]);
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(
+        (&listed[0]["peer_id"], &listed[0]["name"]),
+        (&friend_id.into(), &"friend".into())
+    );
+    assert_eq!(
+        listed[0]["used_by"][0]["peer_id"], thief_id,
+        "who was first is named"
+    );
+
+    // Only an admin decides, and only on who waits.
+    assert_eq!(
+        thief.run(["circle", "approve", friend_id]).ended(1).last()["kind"],
+        "not_admin"
+    );
+    let nobody = owner.run(["circle", "approve", "12D3KooWnobody"]).ended(1).last();
+    assert_eq!(nobody["kind"], "not_waiting");
+    let end = &friend_id[friend_id.len() - 8..];
+    let approved = owner.run(["circle", "approve", end]).ended(0).last();
+    assert_eq!(
+        (&approved["peer_id"], &approved["members"]),
+        (&friend_id.into(), &3.into())
+    );
+    assert_eq!(waiting(&[]).as_array().unwrap().len(), 0);
+    let joined = friend.join(&once, &[]).ended(0).last();
+    assert_eq!(joined["peer_id"], friend_id, "the node that asked");
+    let attention = owner.run(["status"]).ended(0).last()["attention"].clone();
+    let kinds = attention
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["kind"].as_str().unwrap());
+    assert!(
+        kinds.into_iter().all(|kind| !kind.starts_with("invitation")),
+        "{attention}"
+    );
 }
 
 #[test]

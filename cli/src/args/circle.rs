@@ -1,8 +1,8 @@
-//! Flags of the commands about the circle: `up`, `invite`, `join`, `peers`.
+//! Flags of the commands about the circle: `up`, `invite`, `join`, `circle`, `peers`.
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use nuthatch_format::ByteCount;
 
 use super::values;
@@ -60,6 +60,30 @@ pub(crate) struct JoinArgs {
     /// Neither look for nodes on the local network nor be found there
     #[arg(long)]
     pub no_mdns: bool,
+}
+
+/// `nuthatch circle`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  nuthatch circle waiting                      nodes whose invitation others have used up
+  nuthatch circle approve 12D3KooW…            let one of them in that you know; then it joins again")]
+pub(crate) struct CircleArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: CircleCommand,
+}
+
+/// What to do with the circle.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CircleCommand {
+    /// List nodes that wait for a person, because their invitation was used up
+    Waiting,
+    /// Let one of them in
+    Approve {
+        /// Its id, or a beginning or end of it
+        peer: String,
+    },
 }
 
 /// `nuthatch peers`.

@@ -1,6 +1,8 @@
-//! `invite`, `join`, `peers`, `status`: the circle and this node's place in it.
+//! `invite`, `join`, `circle`, `peers`, `status`: the circle and this node's place in it.
 
-use nuthatch_daemon::api::{Answer, Exit, Failure, Invite, Join, JoinAnswer, Peers, Request, Secret};
+use nuthatch_daemon::api::{
+    Answer, Approve, Exit, Failure, Invite, Join, JoinAnswer, Peers, Request, Secret,
+};
 use nuthatch_daemon::config::size_text;
 use nuthatch_daemon::setup::NewNode;
 use nuthatch_format::ByteCount;
@@ -70,8 +72,9 @@ pub(super) async fn join(session: &Session, args: JoinArgs) -> Result<Exit, Fail
         invitation: Secret::new(args.invitation.trim().to_owned()),
     });
     let result = ask(session, request).await;
-    if result.is_err()
-        && let Some(new) = new
+    // A node that waits for a person is to be the same one when it asks again.
+    if let (Some(new), Err(failure)) = (new, &result)
+        && failure.kind != "waits"
     {
         new.take_away();
     }
@@ -128,6 +131,39 @@ fn say_joined(session: &Session, answer: &JoinAnswer, quota: Option<ByteCount>) 
         answer.peer_id
     ));
     terminal::result_line("Next: 'nuthatch up' runs the node; 'nuthatch init' adds an archive of your own.");
+}
+
+pub(super) async fn waiting(session: &Session) -> Result<Exit, Failure> {
+    let Answer::Waiting(answer) = ask(session, Request::Waiting {}).await? else {
+        return Err(run::unexpected_answer());
+    };
+    if session.json {
+        render::json_line(&answer.waiting);
+    } else if answer.waiting.is_empty() {
+        terminal::result_line("nobody waits");
+    } else {
+        terminal::result_line(&render::waiting_table(&answer.waiting));
+        terminal::note_line(
+            "'nuthatch circle approve ID' lets one in that you know. Who used the invitation before is in the circle.",
+        );
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) async fn approve(session: &Session, peer: String) -> Result<Exit, Failure> {
+    let request = Request::Approve(Approve { peer });
+    let Answer::Approve(answer) = ask(session, request).await? else {
+        return Err(run::unexpected_answer());
+    };
+    if session.json {
+        render::json_document(&answer);
+    } else {
+        let members = words::plural(u64::from(answer.members), "node");
+        let name = terminal::escaped(&answer.name);
+        terminal::result_line(&format!("let {name} into the circle, which has {members} now"));
+        terminal::result_line("It runs 'nuthatch join' with its invitation once more, and is in.");
+    }
+    Ok(Exit::Done)
 }
 
 pub(super) async fn peers(session: &Session, args: &PeersArgs) -> Result<Exit, Failure> {

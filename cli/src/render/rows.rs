@@ -1,7 +1,7 @@
 //! Lists for people: files, snapshots, the circle.
 
 use comfy_table::{Table, presets};
-use nuthatch_daemon::api::{EntryRow, PeerRow, Protection, SnapshotRow};
+use nuthatch_daemon::api::{EntryRow, PeerRow, Protection, SnapshotRow, WaitingRow};
 
 use super::RowForm;
 use super::words;
@@ -125,6 +125,26 @@ pub(crate) fn peers_table(peers: &[PeerRow]) -> String {
             time(&peer.last_seen),
             time(&peer.last_proof),
             escaped(&place),
+        ]);
+    }
+    trimmed(&table)
+}
+
+/// Who waits, as given.
+pub(crate) fn waiting_table(waiting: &[WaitingRow]) -> String {
+    let mut table = table(&["name", "id", "asked (UTC)", "used before by"]);
+    for row in waiting {
+        let users = row
+            .used_by
+            .iter()
+            .map(|user| format!("{} ({})", escaped(&user.name), short_peer(&user.peer_id)));
+        table.add_row([
+            escaped(&row.name),
+            escaped(&row.peer_id),
+            row.asked
+                .as_deref()
+                .map_or_else(|| "elsewhere".to_owned(), words::moment),
+            users.collect::<Vec<_>>().join(", "),
         ]);
     }
     trimmed(&table)

@@ -3,6 +3,7 @@
 //! The same types serve a command that runs a node in its own process and one that talks to a running node over
 //! `node.sock`; the JSON keys of messages are the documented interface of the command line. Nothing here acts or renders.
 
+mod circle;
 mod failure;
 mod message;
 mod request;
@@ -15,15 +16,16 @@ use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 pub use tokio_util::sync::CancellationToken;
 
+pub use circle::{ApproveAnswer, InviteAnswer, JoinAnswer, PeerName, WaitingAnswer, WaitingRow};
 pub use failure::{Exit, Failure};
 pub use message::{
-    Answer, Attention, BackupSummary, Damage, EntryRow, Event, InitAnswer, InviteAnswer, JoinAnswer,
-    KitAnswer, KitHost, Message, Notice, PeerName, PeerRow, PeersAnswer, Phase, Progress, Protection, Ready,
-    RecoverAnswer, RestoreSummary, RowsSummary, ShownPath, SnapshotRow, StatusAnswer, VerifySummary, rfc3339,
+    Answer, Attention, BackupSummary, Damage, EntryRow, Event, InitAnswer, KitAnswer, KitHost, Message,
+    Notice, PeerRow, PeersAnswer, Phase, Progress, Protection, Ready, RecoverAnswer, RestoreSummary,
+    RowsSummary, ShownPath, SnapshotRow, StatusAnswer, VerifySummary, rfc3339,
 };
 pub use request::{
-    Backup, InitArchive, Invite, Join, Ls, Overwrite, Peers, RawPath, Reach, Recover, Request, Restore,
-    SnapshotPart, Snapshots, Verify, VerifyDepth, WaitGoal,
+    Approve, Backup, InitArchive, Invite, Join, Ls, Overwrite, Peers, RawPath, Reach, Recover, Request,
+    Restore, SnapshotPart, Snapshots, Verify, VerifyDepth, WaitGoal,
 };
 pub use secret::Secret;
 

@@ -16,6 +16,7 @@ pub(crate) mod select;
 pub(crate) mod snapshots;
 pub(crate) mod status;
 pub(crate) mod verify;
+pub(crate) mod waiting;
 
 mod hosts;
 

@@ -35,6 +35,7 @@ mod serve;
 mod source;
 mod stripes;
 mod sync;
+mod waiting;
 
 pub use node::{Node, NodeOptions};
 pub use nuthatch_transport::peer_id_text;

@@ -18,6 +18,7 @@ use crate::circle::CircleError;
 use crate::clock;
 use crate::events::FaultKind;
 use crate::node::Node;
+use crate::waiting::WAITS;
 
 /// What this program says it is.
 const AGENT: &str = concat!("nuthatch/", env!("CARGO_PKG_VERSION"));
@@ -210,10 +211,7 @@ impl Node {
             }
         }
         for node in &changes.waiting {
-            let message =
-                "a second node used an invitation that was for one: it waits until a person decides";
-            self.events
-                .fault(FaultKind::InvitationReused, Some(*node), message);
+            self.events.fault(FaultKind::InvitationReused, Some(*node), WAITS);
         }
     }
 

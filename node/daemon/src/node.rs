@@ -37,6 +37,7 @@ use crate::links::Links;
 use crate::outboards::Outboards;
 use crate::pulse::Pulse;
 use crate::setup;
+use crate::waiting::Waiting;
 
 pub use start::NodeOptions;
 
@@ -53,9 +54,13 @@ pub struct Node {
     pub(crate) circle: Circle,
     /// Nonces that strangers are to sign.
     pub(crate) challenges: Mutex<Challenges>,
+    /// Petitions that wait for a person.
+    pub(crate) waiting: Waiting,
     /// What we keep for others.
     pub(crate) vault: Arc<Vault>,
     pub(crate) outboards: Outboards,
+    /// What devices of hosted archives are adding at the moment.
+    pub(crate) budgets: Arc<Budgets>,
     /// Journals and statements of every archive that we own or host: on disk, and the statements in memory too.
     pub(crate) segments: Arc<SegmentStore>,
     pub(crate) statements: Statements,

@@ -57,6 +57,10 @@ async fn answer(
         Request::Invite(invite) => unless_cancelled(&cancel, commands::invite::run(&node, &invite))
             .await?
             .map(|answer| Some(Answer::Invite(answer))),
+        Request::Waiting {} => Ok(Some(Answer::Waiting(commands::waiting::list(&node)))),
+        Request::Approve(approve) => unless_cancelled(&cancel, commands::waiting::approve(&node, &approve))
+            .await?
+            .map(|answer| Some(Answer::Approve(answer))),
         Request::Join(join) => unless_cancelled(&cancel, commands::join::run(&node, &join))
             .await?
             .map(|answer| Some(Answer::Join(answer))),

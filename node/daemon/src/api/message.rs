@@ -4,6 +4,7 @@
 use nuthatch_format::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::circle::{ApproveAnswer, InviteAnswer, JoinAnswer, PeerName, WaitingAnswer};
 use super::failure::Exit;
 
 /// One message of a stream; in JSON each has `message_type`.
@@ -182,6 +183,10 @@ pub enum Answer {
     Status(StatusAnswer),
     /// To `kit`.
     Kit(KitAnswer),
+    /// To `circle waiting`.
+    Waiting(WaitingAnswer),
+    /// To `circle approve`.
+    Approve(ApproveAnswer),
 }
 
 impl Answer {
@@ -209,26 +214,6 @@ pub struct InitAnswer {
     pub phrase: Option<String>,
 }
 
-/// An invitation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InviteAnswer {
-    /// The line.
-    pub invitation: String,
-    /// Until when it admits.
-    pub expires: String,
-}
-
-/// A circle was joined.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JoinAnswer {
-    /// The circle.
-    pub circle_id: String,
-    /// This node.
-    pub peer_id: String,
-    /// How many nodes it has, this one included.
-    pub members: u32,
-}
-
 /// An archive was recovered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoverAnswer {
@@ -242,15 +227,6 @@ pub struct RecoverAnswer {
     pub hosts: u32,
     /// How many snapshots there are.
     pub snapshots: u64,
-}
-
-/// A node, for people and scripts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PeerName {
-    /// Its id.
-    pub peer_id: String,
-    /// What it calls itself; not yet escaped.
-    pub name: String,
 }
 
 /// A snapshot was made.

@@ -18,6 +18,10 @@ pub enum Request {
     Peers(Peers),
     /// A line that admits a node. Answer: `Answer::Invite`.
     Invite(Invite),
+    /// Nodes that wait for a person to let them in. Answer: `Answer::Waiting`.
+    Waiting {},
+    /// Lets one of them in. Answer: `Answer::Approve`.
+    Approve(Approve),
     /// Joins a circle with an invitation. Answer: `Answer::Join`.
     Join(Join),
     /// Adds a new archive to a node that has none. Answer: `Answer::Init`.
@@ -61,10 +65,15 @@ impl Request {
     /// catalogue: asking for these reaches nobody. Directories of a snapshot are in packs, which hosts keep.
     pub const fn reach(&self) -> Reach {
         match self {
-            Self::Status {} | Self::Peers(_) | Self::Kit {} | Self::Snapshots(_) | Self::InitArchive(_) => {
-                Reach::Home
+            Self::Status {}
+            | Self::Peers(_)
+            | Self::Waiting {}
+            | Self::Kit {}
+            | Self::Snapshots(_)
+            | Self::InitArchive(_) => Reach::Home,
+            Self::Approve(_) | Self::Backup(_) | Self::Ls(_) | Self::Restore(_) | Self::Verify(_) => {
+                Reach::Members
             }
-            Self::Backup(_) | Self::Ls(_) | Self::Restore(_) | Self::Verify(_) => Reach::Members,
             Self::Join(_) | Self::Recover(_) => Reach::Anybody,
             Self::Invite(_) | Self::Events {} => Reach::Listening,
         }
@@ -86,6 +95,13 @@ pub struct Invite {
     pub expires_ms: u64,
     /// How many nodes it admits, `1..`.
     pub uses: u32,
+}
+
+/// A node to let in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Approve {
+    /// Its id, or a beginning or end of it that no other waiting node has.
+    pub peer: String,
 }
 
 /// An invitation to use.

@@ -28,7 +28,7 @@ pub(crate) async fn run(node: &Arc<Node>, asked: &Invite) -> Result<InviteAnswer
         Some(circle) => circle,
         None => found(node).await?,
     };
-    let epoch = may_invite(node)?;
+    let epoch = as_admin(node, "invite")?;
     let addresses = reachable_at(node).await;
     if addresses.is_empty() {
         return Err(no_address());
@@ -110,8 +110,8 @@ async fn found(node: &Arc<Node>) -> Result<CircleId, Failure> {
     Ok(circle)
 }
 
-/// The charter's epoch, where this node may invite.
-fn may_invite(node: &Node) -> Result<u32, Failure> {
+/// The charter's epoch, where this node is an admin; else who is, for what is to be done.
+pub(super) fn as_admin(node: &Node, what: &str) -> Result<u32, Failure> {
     let own = node.identity.node;
     let asked = node.circle.read(|roster| {
         let admins: Vec<String> = roster
@@ -132,7 +132,7 @@ fn may_invite(node: &Node) -> Result<u32, Failure> {
         Some(Err(admins)) if admins.is_empty() => Err(Failure::new(
             Exit::Failed,
             "not_admin",
-            "this circle has no admin who could invite",
+            format!("this circle has no admin who could {what}"),
         )
         .with_hint(
             "found another circle: make a new home with 'nuthatch init --home DIR' and invite from there",
@@ -140,9 +140,9 @@ fn may_invite(node: &Node) -> Result<u32, Failure> {
         Some(Err(admins)) => Err(Failure::new(
             Exit::Failed,
             "not_admin",
-            "only an admin of the circle can invite",
+            format!("only an admin of the circle can {what}"),
         )
-        .with_hint(format!("ask for the invitation at {}", admins.join(" or ")))),
+        .with_hint(format!("ask {}", admins.join(" or ")))),
         None => Err(cannot_found()),
     }
 }

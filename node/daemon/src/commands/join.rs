@@ -94,18 +94,18 @@ async fn reach(node: &Node, invitation: &Invitation) -> Result<(), Failure> {
 
 /// Proves the invitation; the answer is what the circle's newest member is to know at once.
 async fn petition(node: &Node, invitation: &Invitation) -> Result<Vec<RosterItem>, Failure> {
-    let circle = invitation.terms().circle;
+    let (circle, own) = (invitation.terms().circle, node.identity.node);
     let nonce = match ask(node, invitation, &JoinRequest::Hello(circle)).await? {
         JoinReply::Nonce(nonce) => nonce,
         JoinReply::Refused(refusal) => return Err(refused(refusal)),
-        JoinReply::Waits(reason) => return Err(waits(reason)),
+        JoinReply::Waits(reason) => return Err(waits(own, reason)),
         JoinReply::Admitted(_) => return Err(nonsense(invitation.terms().inviter)),
     };
     let petition = Box::new(prove(node, invitation, nonce).await?);
     match ask(node, invitation, &JoinRequest::Petition(petition)).await? {
         JoinReply::Admitted(items) => Ok(items.into_vec()),
         JoinReply::Refused(refusal) => Err(refused(refusal)),
-        JoinReply::Waits(reason) => Err(waits(reason)),
+        JoinReply::Waits(reason) => Err(waits(own, reason)),
         JoinReply::Nonce(_) => Err(nonsense(invitation.terms().inviter)),
     }
 }
@@ -252,9 +252,16 @@ fn refused(refusal: JoinRefusal) -> Failure {
     }
 }
 
-fn waits(reason: WaitReason) -> Failure {
-    Failure::from_error(Exit::TryLater, "waits", &reason)
-        .with_hint("tell the inviter: if the other node was not yours, somebody else has read the invitation; ask for a new one")
+/// The kind of the failure after which the command keeps a new home, so that the same node asks again.
+const WAITS: &str = "waits";
+
+fn waits(own: NodeId, reason: WaitReason) -> Failure {
+    let id = nuthatch_transport::peer_id_text(own);
+    let hint = format!(
+        "tell the inviter that this node is {id}: 'nuthatch circle approve {id}' there lets it in, then run the command again; if the \
+         other node was not yours, somebody else has read the invitation"
+    );
+    Failure::from_error(Exit::TryLater, WAITS, &reason).with_hint(hint)
 }
 
 #[cfg(test)]
@@ -273,7 +280,15 @@ mod tests {
             assert_eq!(failure.exit, Exit::Failed);
             assert!(failure.hint.is_some());
         }
-        assert_eq!(waits(WaitReason::Used).exit, Exit::TryLater);
+        let own = NodeId::from_bytes([1; 32]);
+        let waits = waits(own, WaitReason::Used);
+        assert_eq!(waits.exit, Exit::TryLater);
+        let id = nuthatch_transport::peer_id_text(own);
+        assert!(
+            waits
+                .hint
+                .is_some_and(|hint| hint.contains(&format!("circle approve {id}")))
+        );
     }
 
     #[test]

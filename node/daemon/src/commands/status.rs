@@ -10,9 +10,10 @@ use nuthatch_format::{ByteCount, NodeId, Timestamp};
 use nuthatch_wire::membership::Roster;
 
 use super::kit::{self, KitState};
-use super::{blocking, catalogue_failure, hosts};
+use super::{blocking, catalogue_failure, hosts, waiting};
 use crate::api::{Failure, StatusAnswer, rfc3339};
 use crate::clock;
+use crate::events::{Fault, FaultKind};
 use crate::node::{Node, Owned};
 use crate::protection::{self, SnapshotProtection};
 use crate::setup::disk_failure;
@@ -103,6 +104,12 @@ fn own_facts(node: &Node, owned: &Owned) -> Result<OwnFacts, Failure> {
     })
 }
 
+/// A node that waited for a person and is in by now.
+fn is_settled(node: &Node, fault: &Fault) -> bool {
+    let is_member = |of: &NodeId| node.circle.read(|roster| roster.is_member(of)) == Some(true);
+    fault.kind == FaultKind::InvitationReused && fault.node.as_ref().is_some_and(is_member)
+}
+
 fn facts(node: &Node, own: &OwnFacts, hosted: ByteCount) -> Result<Facts, Failure> {
     let now = clock::now();
     let name = |node_id: &NodeId| node.circle.name_of(node_id);
@@ -123,6 +130,7 @@ fn facts(node: &Node, own: &OwnFacts, hosted: ByteCount) -> Result<Facts, Failur
         .events
         .faults_since(Timestamp(0))
         .into_iter()
+        .filter(|fault| !is_settled(node, fault))
         .map(|fault| SeenFault {
             kind: fault.kind,
             host: fault.node.as_ref().map(name),
@@ -158,10 +166,7 @@ fn facts(node: &Node, own: &OwnFacts, hosted: ByteCount) -> Result<Facts, Failur
             .collect(),
         away: away.collect(),
         faults: faults.collect(),
-        waiting: node
-            .circle
-            .read(|roster| roster.waiting().count())
-            .unwrap_or_default(),
+        waiting: waiting::nodes(node).len(),
         kit: own.kit,
         disk_free: disk.free,
         hosted,

@@ -36,6 +36,7 @@ use crate::links::Links;
 use crate::outboards::Outboards;
 use crate::pulse::Pulse;
 use crate::setup;
+use crate::waiting::Waiting;
 
 /// How a node is run, beside the settings in its home.
 #[derive(Debug, Clone, Default)]
@@ -74,7 +75,9 @@ impl Node {
             circle: opened.circle,
             challenges: Mutex::default(),
             vault: opened.vault,
+            waiting: Waiting::default(),
             outboards: Outboards::of_vault(),
+            budgets: Arc::default(),
             segments: opened.segments,
             statements: opened.statements,
             hosting: Hosting::default(),

@@ -13,6 +13,7 @@ use nuthatch_wire::membership::{Admit, JoinFacts, JoinRefusal, JoinReply, JoinRe
 use crate::clock;
 use crate::events::FaultKind;
 use crate::node::Node;
+use crate::waiting::WAITS;
 
 /// A fresh nonce for a node, in place of any before; `None` when this machine has no randomness to give.
 fn nonce(node: &Node, asker: NodeId) -> Option<Nonce> {
@@ -60,6 +61,7 @@ fn admit(node: &Node, joiner: NodeId, petition: &Petition) -> JoinReply {
     });
     match decided {
         Ok((Admit::Admitted, welcome)) => {
+            node.waiting.forget(&joiner);
             node.members_changed();
             node.spread_word_of(&joiner);
             let name = node.circle.name_of(&joiner);
@@ -68,10 +70,9 @@ fn admit(node: &Node, joiner: NodeId, petition: &Petition) -> JoinReply {
             JoinReply::Admitted(welcome)
         }
         Ok((Admit::WaitsForPerson(reason), _)) => {
-            let message =
-                "a second node used an invitation that was for one: it waits until a person decides";
+            node.waiting.keep(petition.clone(), facts);
             node.events
-                .fault(FaultKind::InvitationReused, Some(joiner), message);
+                .fault(FaultKind::InvitationReused, Some(joiner), WAITS);
             JoinReply::Waits(reason)
         }
         Ok((Admit::Refused(refusal), _)) => {

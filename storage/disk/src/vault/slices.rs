@@ -69,7 +69,7 @@ impl Vault {
             None => self.kept_tree(place, &self.root_of(place)?, len)?.map(Arc::new),
         };
         if let Some(tree) = known.filter(|tree| tree.total_len() == len) {
-            match slice::make(&file, &*tree, range.clone()) {
+            match slice::make(&file, &tree, range.clone()) {
                 Ok(slice) => return Ok(ReadSlice { slice, tree }),
                 Err(MakeError::Range(error)) => return Err(error.into()),
                 // The shard or the tree is wrong: a fresh tree tells which.

@@ -137,7 +137,7 @@ const fn command_for(kind: FaultKind) -> &'static str {
         FaultKind::WrongBytes | FaultKind::Truncated | FaultKind::WrongShard => "nuthatch verify --read-data",
         FaultKind::OldJournal | FaultKind::TwoLines => "nuthatch verify",
         FaultKind::Silent => "nuthatch verify --quick",
-        FaultKind::InvitationReused => "nuthatch invite",
+        FaultKind::InvitationReused => "nuthatch circle waiting",
         FaultKind::OwnDisk => "df -h",
     }
 }
@@ -150,11 +150,11 @@ fn circle(facts: &Facts, list: &mut Vec<Attention>) {
     }
     if facts.waiting > 0 {
         let message = format!(
-            "{} used an invitation that was used up and wait{} for a person: if you know whose, send a new invitation",
+            "{} used an invitation that was used up and wait{} for a person: look who, and let in whom you know",
             nodes(facts.waiting),
             if facts.waiting == 1 { "s" } else { "" }
         );
-        list.push(item("invitation_waiting", message, "nuthatch invite"));
+        list.push(item("invitation_waiting", message, "nuthatch circle waiting"));
     }
 }
 
