@@ -59,8 +59,6 @@ pub struct Node {
     /// What we keep for others.
     pub(crate) vault: Arc<Vault>,
     pub(crate) outboards: Outboards,
-    /// What devices of hosted archives are adding at the moment.
-    pub(crate) budgets: Arc<Budgets>,
     /// Journals and statements of every archive that we own or host: on disk, and the statements in memory too.
     pub(crate) segments: Arc<SegmentStore>,
     pub(crate) statements: Statements,

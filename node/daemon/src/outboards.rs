@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn the_trees_that_were_used_last_are_kept_within_their_bytes() {
         // One inner node each: 64 bytes.
-        let tree = |number: u8| Arc::new(Outboard::of(&[number; 20_000]));
+        let tree = |number: u8| Arc::new(Outboard::of(&vec![number; 20_000]));
         let trees = Outboards::bounded(4 * 64);
         for number in 0..4 {
             trees.put(place(number), tree(number));

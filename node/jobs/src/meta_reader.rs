@@ -16,9 +16,9 @@ use crate::section_reader::{ChunkError, ClaimFault, SectionReader};
 /// Bytes of a pack that are read when a section of it is needed.
 const READ_AHEAD_LEN: u64 = 1024 * 1024;
 /// Stretches of packs that are kept as they were read (count); each is at most 2.5 MiB.
-const RAW_KEPT_MAX: usize = 4;
+const RAW_KEPT_MAX: usize = 2;
 /// Opened sections that are kept (count); each is at most 1 MiB.
-const PLAIN_KEPT_MAX: usize = 8;
+const PLAIN_KEPT_MAX: usize = 3;
 
 /// A stretch of a pack as it was read.
 struct Raw {

@@ -13,7 +13,7 @@ use nuthatch_format::pack::{PackDirectory, SectionEntry};
 use parking_lot::Mutex;
 
 /// Packs whose keys and directories are kept ready (count).
-const PACKS_KEPT_MAX: usize = 16;
+const PACKS_KEPT_MAX: usize = 8;
 
 /// A pack with what is needed to open its sections.
 #[derive(Debug)]

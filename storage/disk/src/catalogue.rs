@@ -29,7 +29,7 @@ use crate::index::{self, Found, IndexError};
 use tables::{CATALOGUE_VERSION, META, META_VERSION, create_all, delete_all};
 
 /// Memory for its page cache, in bytes: the largest of a node's, since every chunk of a backup is looked up here.
-const CACHE_LEN_MAX: usize = 12 << 20;
+const CACHE_LEN_MAX: usize = 2 << 20;
 
 /// The catalogue of one archive.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ const LISTS: TableDefinition<&[u8; ChunkId::LEN], &[u8]> = TableDefinition::new(
 const SCOPE: TableDefinition<(), &[u8; 32]> = TableDefinition::new("scope");
 
 /// Memory for its page cache, in bytes.
-const CACHE_LEN_MAX: usize = 8 << 20;
+const CACHE_LEN_MAX: usize = 1 << 20;
 /// Files that are remembered; a cache that has grown beyond (with files long gone) begins anew when it is opened.
 const FILES_MAX: u64 = 8_000_000;
 /// Bytes of the check sum before each row.

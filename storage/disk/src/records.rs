@@ -12,7 +12,7 @@ use crate::index::{self, Found, IndexError};
 const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 
 /// Memory for its page cache, in bytes: the records are read once.
-const CACHE_LEN_MAX: usize = 4 << 20;
+const CACHE_LEN_MAX: usize = 1 << 20;
 /// Longest key, in bytes.
 pub const KEY_LEN_MAX: usize = 1024;
 /// Longest value, in bytes.

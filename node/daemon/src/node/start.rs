@@ -77,7 +77,6 @@ impl Node {
             vault: opened.vault,
             waiting: Waiting::default(),
             outboards: Outboards::of_vault(),
-            budgets: Arc::default(),
             segments: opened.segments,
             statements: opened.statements,
             hosting: Hosting::default(),

@@ -16,8 +16,8 @@ use super::env::Env;
 use super::packer::SectionJob;
 use crate::cancel::Cancelled;
 
-/// Chunks of this run that are remembered before the outlet is asked to flush (count): 32 GiB of data at the average size, some 10 MiB here.
-const OWN_CHUNKS_MAX: usize = 128 * 1024;
+/// Chunks of this run that are remembered before the outlet is asked to flush (count): 4 GiB of data at the average size, 1 MiB here.
+const OWN_CHUNKS_MAX: usize = 16 * 1024;
 
 /// Bytes of lists that are put into the file cache in one commit.
 const LISTS_BATCH_LEN: usize = 2 * 1024 * 1024;

@@ -191,13 +191,19 @@ fn add_chunks(
     number: u64,
     directory: &PackDirectory,
 ) -> Result<(), IndexError> {
+    let mut rows = Vec::new();
     for (section, entry) in (0_u32..).zip(&directory.sections) {
         let mut offset = 0_u32;
         for chunk in &entry.chunks {
-            table.insert(&chunk_key(&chunk.id, number, section), (offset, chunk.len))?;
+            rows.push((chunk_key(&chunk.id, number, section), (offset, chunk.len)));
             // A decoded directory's chunks add up to its section, which is at most 1 MiB.
             offset = offset.saturating_add(chunk.len);
         }
+    }
+    // In the order of the keys, each page of the table is touched once, and a small page cache does.
+    rows.sort_unstable();
+    for (key, row) in &rows {
+        table.insert(key, *row)?;
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ const VERSION_KEY: &str = "version";
 const VERSION: u64 = 2;
 
 /// Memory for its page cache, in bytes.
-const CACHE_LEN_MAX: usize = 8 << 20;
+const CACHE_LEN_MAX: usize = 1 << 20;
 
 /// A segment that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

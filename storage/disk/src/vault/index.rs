@@ -22,7 +22,7 @@ const IS_CLEAN: &str = "is clean";
 
 const KEY_LEN: usize = 65;
 /// Memory for its page cache, in bytes.
-const CACHE_LEN_MAX: usize = 8 << 20;
+const CACHE_LEN_MAX: usize = 1 << 20;
 /// Commits that may be unsynced together: redb frees the space of replaced pages only when it syncs.
 const UNSYNCED_COMMITS_MAX: u32 = 64;
 

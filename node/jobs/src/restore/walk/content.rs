@@ -17,10 +17,10 @@ use crate::meta_reader::MetaReader;
 use crate::progress::{Warning, WarningKind};
 use crate::section_reader::ChunkError;
 
-/// Chunks of a window (count): 4 GiB of data at the average size, 2 MiB of memory.
-const WANTS_MAX: usize = 16 * 1024;
+/// Chunks of a window (count): 1 GiB of data at the average size, some 2 MiB of memory with the plan that is made of them.
+const WANTS_MAX: usize = 4 * 1024;
 /// Files of a window (count).
-const FILES_MAX: usize = 8 * 1024;
+const FILES_MAX: usize = 4 * 1024;
 /// Bytes of attributes and names that a window's files hold.
 const ATTRIBUTES_LEN_MAX: usize = 4 * 1024 * 1024;
 
