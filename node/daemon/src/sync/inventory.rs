@@ -1,5 +1,6 @@
 //! Asking a host for its signed inventory, and correcting the catalogue by it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use nuthatch_disk::catalogue::{Catalogue, HeldShard};
@@ -21,6 +22,10 @@ const PAGE: usize = 4096;
 
 /// Holdings of one prefix that are read from a host: a 256th of what 512 TiB in full packs would have, a shard of each.
 const HOLDINGS_PER_PREFIX_MAX: usize = 1 << 17;
+
+/// Holdings of one prefix, of stripes that are not known here, that are noted: the journal that names them may come after the inventory,
+/// and a host must not fill our disk with names. A 256th of 4 TiB in full packs.
+const STRANGE_PER_PREFIX_MAX: usize = 1024;
 
 /// Compares; afterwards the catalogue names just what the host says that it holds.
 pub(crate) async fn inventory(node: &Arc<Node>, archive: ArchiveId, host: NodeId) -> InventoryOutcome {
@@ -126,8 +131,7 @@ fn held(catalogue: &Catalogue, host: &NodeId, prefix: u8) -> Result<Vec<HeldShar
     }
 }
 
-/// Replaces what the catalogue says of one prefix; answers how many shards went and came. Shards of stripes that are not known here are
-/// left out, to be seen again at the next comparison.
+/// Replaces what the catalogue says of one prefix; answers how many shards went and came.
 fn replace(
     catalogue: &Catalogue,
     host: &NodeId,
@@ -135,7 +139,7 @@ fn replace(
     shown: &[Holding],
     at: nuthatch_format::Timestamp,
 ) -> Result<(u64, u64), String> {
-    let known: std::collections::BTreeSet<HeldShard> = held(catalogue, host, prefix)?.into_iter().collect();
+    let known: BTreeSet<HeldShard> = held(catalogue, host, prefix)?.into_iter().collect();
     let shown: Vec<HeldShard> = shown
         .iter()
         .map(|holding| HeldShard {
@@ -143,14 +147,28 @@ fn replace(
             index: holding.index,
         })
         .collect();
-    let shown = catalogue
+    let of_stripes: BTreeSet<HeldShard> = catalogue
         .known_shards(&shown)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| error.to_string())?
+        .into_iter()
+        .collect();
+    let shown = noted(shown, &of_stripes);
     let kept = shown.iter().filter(|shard| known.contains(shard)).count();
     catalogue
         .replace_holdings(host, prefix, &shown, at)
         .map_err(|error| error.to_string())?;
     Ok(((known.len() - kept) as u64, (shown.len() - kept) as u64))
+}
+
+/// What is noted of the holdings that a host shows: those of known stripes, and so many of others.
+fn noted(shown: Vec<HeldShard>, of_stripes: &BTreeSet<HeldShard>) -> Vec<HeldShard> {
+    let mut strange_count = 0;
+    let is_noted = |shard: &HeldShard| {
+        let is_strange = !of_stripes.contains(shard);
+        strange_count += usize::from(is_strange);
+        !is_strange || strange_count <= STRANGE_PER_PREFIX_MAX
+    };
+    shown.into_iter().filter(is_noted).collect()
 }
 
 /// All that a host says it holds under one prefix.
@@ -186,4 +204,29 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| error.to_string())?
+}
+
+#[cfg(test)]
+mod tests {
+    use nuthatch_format::LabelId;
+    use nuthatch_wire::ShardIndex;
+
+    use super::*;
+
+    #[test]
+    fn of_stripes_that_nobody_knows_so_many_holdings_are_noted() {
+        let shard = |number: u32| {
+            let mut label = [0; 32];
+            label[1..5].copy_from_slice(&number.to_le_bytes());
+            HeldShard {
+                label: LabelId::from_bytes(label),
+                index: ShardIndex(0),
+            }
+        };
+        let shown: Vec<HeldShard> = (0..10_000).map(shard).collect();
+        let known = BTreeSet::from([shard(5000), shard(9999)]);
+        let noted = noted(shown, &known);
+        assert_eq!(noted.len(), STRANGE_PER_PREFIX_MAX + known.len());
+        assert!(known.iter().all(|shard| noted.contains(shard)));
+    }
 }

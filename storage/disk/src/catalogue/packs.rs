@@ -278,6 +278,9 @@ fn pack_facts(read: &ReadTransaction, number: PackNumber) -> Result<Option<PackF
                 table: "pack stripes",
             });
         };
+        let mut holders = holders_of(read, &label)?;
+        // A host may have named any index before the stripe was known.
+        holders.retain(|holder| usize::from(holder.index.0) < shards_of(&row));
         stripes.push(StripeFacts {
             label,
             scheme: scheme_of(&row)?,
@@ -285,7 +288,7 @@ fn pack_facts(read: &ReadTransaction, number: PackNumber) -> Result<Option<PackF
             device: DeviceId::from_bytes(row.device),
             line: LineId::from_bytes(row.line),
             sequence: row.sequence,
-            holders: holders_of(read, &label)?,
+            holders,
         });
     }
     Ok(Some(PackFacts {

@@ -134,6 +134,37 @@ fn of_shards_that_no_stripe_has_nothing_is_known() {
 }
 
 #[test]
+fn holders_known_before_their_stripe_count_once_it_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let example = example();
+    for index in [0, 1, 2, 3, u8::MAX] {
+        let held = [shard(&example.label, index)];
+        let prefix = held[0].label.as_bytes()[0];
+        let host = node(index.saturating_add(1));
+        catalogue
+            .replace_holdings(&host, prefix, &held, Timestamp(5))
+            .unwrap();
+    }
+    apply(&catalogue, &example.segments);
+    let pending: Vec<_> = catalogue
+        .pending_page(None, 100)
+        .unwrap()
+        .into_iter()
+        .map(|facts| facts.id)
+        .collect();
+    assert_eq!(pending, [example.packs[1].id]);
+    let number = catalogue.pack_numbers(&example.packs[0].id).unwrap()[0];
+    let facts = catalogue.pack_facts(number).unwrap().unwrap();
+    let held: Vec<_> = facts.stripes[0]
+        .holders
+        .iter()
+        .map(|holder| holder.index.0)
+        .collect();
+    assert_eq!(held, [0, 1, 2], "an index beyond the shape is none");
+}
+
+#[test]
 fn evidence_is_the_newer_of_receipt_and_inventory() {
     let dir = tempfile::tempdir().unwrap();
     let catalogue = open(&dir);
