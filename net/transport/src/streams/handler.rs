@@ -44,7 +44,7 @@ pub(crate) struct StreamsHandler {
     /// Cancels when the handler is dropped, which is when the connection is gone.
     gone: DropGuard,
     gate: Arc<dyn Gate>,
-    /// As last heard from the gate; decides what is offered and whether the connection stays open when idle.
+    /// As last heard from the gate; decides whether the connection stays open when idle.
     standing: Standing,
     inbound: Inbound,
     /// Places for streams that we open. The multiplexer ends the whole connection when there are too many.
@@ -136,7 +136,9 @@ impl ConnectionHandler for StreamsHandler {
     type OutboundOpenInfo = Opening;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Offered, ()> {
-        SubstreamProtocol::new(Offered(self.standing), ()).with_timeout(NEGOTIATION_TIMEOUT)
+        // Asked anew: who has just heard that it is let in may open the next stream before `Reconsider` has come this far.
+        let standing = self.gate.standing(self.node());
+        SubstreamProtocol::new(Offered(standing), ()).with_timeout(NEGOTIATION_TIMEOUT)
     }
 
     fn connection_keep_alive(&self) -> bool {

@@ -63,6 +63,29 @@ async fn a_stranger_reaches_joining_and_claiming_and_nothing_else_until_it_is_a_
 }
 
 #[tokio::test]
+async fn who_is_let_in_may_ask_at_once_before_anybody_looks_again() {
+    let one = Node::member(167, TCP);
+    let mut host = Node::with(168, Standing::Stranger, &[TCP], |_| {});
+    one.dial(&host).await;
+    host.connected().await;
+    let (to, book) = (host.id(), Arc::clone(&host.book));
+    let _host = host.answer();
+    assert!(not_offered(
+        &ask(&one.transport, to, ControlProtocol::Control, b"?").await
+    ));
+    for standing in [Standing::Claimant, Standing::Member] {
+        book.set(one.id(), standing);
+        assert_eq!(
+            ask(&one.transport, to, ControlProtocol::Control, b"?")
+                .await
+                .unwrap(),
+            b"?"
+        );
+        book.set(one.id(), Standing::Stranger);
+    }
+}
+
+#[tokio::test]
 async fn a_new_member_is_announced_once_more_and_keeps_its_connection() {
     let (mut one, mut host) = (
         Node::member(102, TCP),
