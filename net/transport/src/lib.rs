@@ -26,6 +26,7 @@ mod inbound;
 mod meter;
 mod muxer;
 mod protocol;
+mod refusals;
 mod silence;
 mod streams;
 mod swarm;

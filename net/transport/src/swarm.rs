@@ -26,6 +26,7 @@ use crate::event::Degraded;
 use crate::gate::Gate;
 use crate::inbound::Inbound;
 use crate::muxer::Yamux;
+use crate::refusals::Refusals;
 
 /// The variable that makes the TLS library write session keys to a file.
 const KEY_LOG_VARIABLE: &str = "SSLKEYLOGFILE";
@@ -193,7 +194,9 @@ fn sockets(
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
     let noise = noise::Config::new(key).map_err(|error| StartError::Key(error.to_string()))?;
     let gate = Arc::clone(gate);
-    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
+    let refusals = Refusals::default();
+    let tcp = refusals
+        .told_by(tcp::tokio::Transport::new(tcp::Config::new().nodelay(true)))
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex_ext(move |peer, _| Yamux::with(node_of(peer), &gate))
@@ -204,9 +207,11 @@ fn sockets(
         Quic::Off => OptionalTransport::none(),
     }
     .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
-    let either = tcp.or_transport(quic).map(|connected, _| match connected {
-        Either::Left(connected) | Either::Right(connected) => connected,
-    });
+    let either = tcp
+        .or_transport(refusals.heeded_by(quic.boxed()))
+        .map(|connected, _| match connected {
+            Either::Left(connected) | Either::Right(connected) => connected,
+        });
     Ok(either.boxed())
 }
 

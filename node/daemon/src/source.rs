@@ -41,7 +41,7 @@ const CHECK_LEN: u64 = 1 << 20;
 const DIALLED_MAX: Duration = Duration::from_secs(12);
 
 /// How often it looks meanwhile.
-const DIALLED_LOOK: Duration = Duration::from_millis(100);
+const DIALLED_LOOK: Duration = Duration::from_millis(25);
 
 /// How often one host is asked again after it said that it is busy.
 const BUSY_RETRIES_MAX: u32 = 20;

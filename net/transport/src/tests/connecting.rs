@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::bulk::data;
 use super::{Node, PATIENCE, QUIC, TCP, ask};
+use crate::config::HANDSHAKE_TIMEOUT;
 use crate::{
     Config, ControlProtocol, Degraded, DialError, Event, OpenError, PathClass, Standing, StartError,
     Transport,
@@ -86,6 +87,51 @@ fn dead_address() -> String {
         .unwrap()
         .port();
     format!("/ip4/127.0.0.1/tcp/{port}")
+}
+
+/// Where nobody listens over QUIC.
+fn silent_address() -> String {
+    let port = std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    format!("/ip4/127.0.0.1/udp/{port}/quic-v1")
+}
+
+#[tokio::test]
+async fn where_tcp_is_refused_quic_does_not_wait_for_its_whole_handshake() {
+    let (one, gone) = (Node::member(18, TCP), NodeId::from_bytes([9; 32]));
+    let dial = one
+        .transport
+        .dial(Some(gone), vec![silent_address(), dead_address()]);
+    let started = tokio::time::Instant::now();
+    let Err(DialError::Unreachable { attempts }) = dial.await else {
+        panic!("nobody is there");
+    };
+    assert_eq!(attempts.len(), 2, "{attempts:?}");
+    assert!(started.elapsed() < HANDSHAKE_TIMEOUT / 2, "{attempts:?}");
+}
+
+#[tokio::test]
+async fn where_tcp_is_refused_quic_that_answers_is_taken() {
+    let (one, two) = (Node::member(16, TCP), Node::member(17, QUIC));
+    let mut addresses = two.transport.listen_addresses().await;
+    addresses.insert(0, dead_address());
+    assert_eq!(one.transport.dial(Some(two.id()), addresses).await, Ok(two.id()));
+}
+
+#[tokio::test]
+async fn a_refusal_at_one_node_says_nothing_of_another_behind_the_same_address() {
+    let (one, two) = (Node::member(14, TCP), Node::member(15, QUIC));
+    let gone = NodeId::from_bytes([9; 32]);
+    assert!(
+        one.transport
+            .dial(Some(gone), vec![dead_address()])
+            .await
+            .is_err()
+    );
+    one.dial(&two).await;
 }
 
 #[tokio::test]

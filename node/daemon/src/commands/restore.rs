@@ -29,7 +29,7 @@ pub(crate) async fn run(
     let (started, since) = (clock::instant(), clock::now());
     let keys = setup::reader_keys(request.reader_key.as_ref(), &owned.writer)?;
     let record = super::select::select(&owned, &request.part.snapshot)?;
-    job::unless_cancelled(&cancel, contact::hosts(node)).await?;
+    job::unless_cancelled(&cancel, contact::quick_hosts(node)).await?;
     let snapshot = snapshots::open(&record.summary.id, &owned.catalogue, &keys)
         .map_err(|error| Failure::from_error(Exit::Damage, "snapshot", &error))?;
     let progress = JobProgress::new(
