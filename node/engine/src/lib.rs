@@ -11,6 +11,7 @@ pub mod boundary;
 mod circle;
 pub mod durability;
 mod engine;
+pub mod exposure;
 mod host;
 pub mod leases;
 mod levelling;
@@ -24,6 +25,7 @@ pub mod record;
 pub mod repair;
 pub mod rules;
 pub mod sources;
+pub mod targets;
 
 pub use nuthatch_erasure::{Scheme, ShardIndex};
 
