@@ -5,6 +5,7 @@
 mod archive;
 mod circle;
 mod data;
+mod host;
 pub(crate) mod values;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 pub(crate) use archive::{InitArgs, KitArgs, RecoverArgs};
 pub(crate) use circle::{CircleArgs, CircleCommand, InviteArgs, JoinArgs, PeersArgs, UpArgs};
 pub(crate) use data::{BackupArgs, LsArgs, RestoreArgs, SnapshotsArgs, VerifyArgs};
+pub(crate) use host::LimitArgs;
 
 /// Back up to your friends' machines, and theirs to yours: encrypted, without a server.
 #[derive(Debug, Parser)]
@@ -92,6 +94,8 @@ pub(crate) enum Command {
     Status,
     /// Print the recovery kit: what to keep beside the phrase
     Kit(KitArgs),
+    /// Set how fast this node sends and receives, or show it
+    Limit(LimitArgs),
     /// On a new machine: find the archive again with the 24 words
     Recover(RecoverArgs),
     /// The whole story on one machine: back up, lose machines, get everything back

@@ -2,6 +2,7 @@
 
 mod backup;
 mod circle;
+mod host;
 mod init;
 mod kit;
 mod new_home;
@@ -37,6 +38,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
         Command::Verify(args) => read::verify(session, args).await,
         Command::Status => circle::status(session).await,
         Command::Kit(args) => kit::run(session, &args).await,
+        Command::Limit(args) => host::limit(session, &args).await,
         Command::Recover(args) => recover::run(session, args).await,
         Command::Lab(args) => lab::run(session, args).await,
     }

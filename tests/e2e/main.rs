@@ -21,6 +21,7 @@ mod economy;
 #[expect(dead_code, reason = "the lab's folder: not all of it is needed here")]
 #[path = "../../cli/src/lab/folder.rs"]
 mod folder;
+mod giving;
 mod harness;
 mod homes;
 mod hostile;

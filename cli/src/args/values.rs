@@ -4,13 +4,21 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
-use nuthatch_daemon::api::{RawPath, SnapshotPart};
+use nuthatch_daemon::api::{RateChoice, RawPath, SnapshotPart};
 use nuthatch_daemon::config;
 use nuthatch_format::ByteCount;
 
 /// `20GB`, `20GiB`, `512`.
 pub(crate) fn size(text: &str) -> Result<ByteCount, String> {
     config::parse_size(text)
+}
+
+/// `2MB`, `500kB/s`, `none`.
+pub(crate) fn rate(text: &str) -> Result<RateChoice, String> {
+    let rate = config::parse_rate(text)?;
+    Ok(rate.map_or(RateChoice::Unlimited, |rate| {
+        RateChoice::BytesPerSecond(rate.get())
+    }))
 }
 
 /// `10m`, `7d`, `1h 30m`.

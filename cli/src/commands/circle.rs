@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::terminal;
 
 /// Asks and gets an answer that is one document.
-async fn ask(session: &Session, request: Request) -> Result<Answer, Failure> {
+pub(super) async fn ask(session: &Session, request: Request) -> Result<Answer, Failure> {
     run::request(session, request, None, &mut Collected::default())
         .await?
         .into_answer()

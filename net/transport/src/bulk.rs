@@ -131,6 +131,7 @@ impl BulkStream {
             _held: held,
         });
         let terms = Terms {
+            throttles: Some(counter.throttles()),
             counter,
             progress,
             frame_len_max: FRAME_LEN_MAX,

@@ -97,6 +97,7 @@ impl ControlStream {
     pub(crate) fn new(opened: Opened, counter: Counter) -> Self {
         let (read, write) = opened.stream.split();
         let terms = Terms {
+            throttles: None,
             counter,
             progress: CONTROL_PROGRESS,
             frame_len_max: MESSAGE_LEN_MAX,

@@ -4,6 +4,7 @@
 //! and the writer refuses to go on. Memory grows with the bytes that came, not with the length that was announced.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::meter::Counter;
+use crate::throttle::{Throttle, Throttles};
 pub(crate) use nuthatch_wire::bulk::PREFIX_LEN;
 
 /// Room that is made before the bytes are there.
@@ -36,6 +38,8 @@ pub(crate) enum FrameError {
 /// What holds for both directions of a stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
+    /// Limits on how fast it may move; `None`: it is too little to be limited.
+    pub(crate) throttles: Option<Arc<Throttles>>,
     /// Counts what moves.
     pub(crate) counter: Counter,
     /// Longest wait for a byte to move.
@@ -64,6 +68,23 @@ impl Terms {
             Ok(moved) => moved.map_err(FrameError::Io),
             Err(_) => Err(FrameError::Stalled { after: patience }),
         }
+    }
+
+    /// Waits for a limit of our own, however long that takes: it is no stall. The connection may end meanwhile.
+    async fn limited(&self, turn: impl Future<Output = usize>) -> Result<usize, FrameError> {
+        tokio::select! {
+            biased;
+            portion = turn => Ok(portion),
+            () = self.gone.cancelled() => Err(FrameError::Io(io::ErrorKind::ConnectionAborted.into())),
+        }
+    }
+
+    fn up(&self) -> Option<&Throttle> {
+        self.throttles.as_ref().map(|throttles| &throttles.up)
+    }
+
+    fn down(&self) -> Option<&Throttle> {
+        self.throttles.as_ref().map(|throttles| &throttles.down)
     }
 }
 
@@ -140,7 +161,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     /// Reads towards `end`; answers how many bytes came, 0 at the end of the stream.
     async fn read_some(&mut self, end: usize, patience: Duration) -> Result<usize, FrameError> {
-        let room = end.min(self.filled + READ_STEP);
+        let mut room = end.min(self.filled + READ_STEP);
+        if let Some(down) = self.terms.down() {
+            let portion = self.terms.limited(down.allowed(room - self.filled)).await?;
+            room = room.min(self.filled + portion);
+        }
         if self.buffer.len() < room {
             self.buffer.resize(room, 0);
         }
@@ -148,6 +173,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let count = self.terms.within(patience, self.io.read(free)).await?;
         self.filled += count;
         self.terms.counter.received(count);
+        if let Some(down) = self.terms.down() {
+            down.moved(count);
+        }
         Ok(count)
     }
 
@@ -212,7 +240,13 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         let progress = self.terms.progress;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let count = self.terms.within(progress, self.io.write(rest)).await?;
+            let portion = self.portion(rest).await?;
+            let written = self.terms.within(progress, self.io.write(portion)).await;
+            let count = *written.as_ref().unwrap_or(&0);
+            if let Some(up) = self.terms.up() {
+                up.unmoved(portion.len() - count);
+            }
+            written?;
             if count == 0 {
                 return Err(FrameError::Io(io::ErrorKind::WriteZero.into()));
             }
@@ -222,6 +256,15 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.terms.within(progress, self.io.flush()).await?;
         self.inside_frame = false;
         Ok(())
+    }
+
+    /// As much of the bytes as may be sent now.
+    async fn portion<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], FrameError> {
+        let Some(up) = self.terms.up() else {
+            return Ok(bytes);
+        };
+        let portion = self.terms.limited(up.take(bytes.len())).await?;
+        Ok(bytes.get(..portion).unwrap_or(bytes))
     }
 
     /// Ends our side of the stream.

@@ -31,6 +31,7 @@ mod silence;
 mod streams;
 mod swarm;
 mod task;
+mod throttle;
 mod transport;
 mod wishes;
 
@@ -44,6 +45,7 @@ pub use gate::{Gate, Standing};
 pub use meter::Traffic;
 pub use protocol::ControlProtocol;
 pub use streams::OpenError;
+pub use throttle::{RATE_MAX, RATE_MIN, RateLimits};
 pub use transport::Transport;
 
 #[cfg(test)]

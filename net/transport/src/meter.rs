@@ -1,7 +1,7 @@
 //! How many bytes moved, in all and for each node. It counts what our own streams carry, not the overhead of encryption and transport.
 //!
-//! Every byte of ours passes [`Counter::sent`] or [`Counter::received`] just after it moved: that is the place for upload and download
-//! limits, which are to hold for everything together.
+//! Every byte of ours passes [`Counter::sent`] or [`Counter::received`] just after it moved. The limits for bulk, which hold for
+//! everything together, are handed out here too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nuthatch_format::NodeId;
 use parking_lot::Mutex;
+
+use crate::throttle::Throttles;
 
 /// Nodes that are counted apart (count). Beyond it, one that nothing is connected to is forgotten.
 const NODES_MAX: usize = 1024;
@@ -42,6 +44,7 @@ impl Meter {
 pub(crate) struct Meters {
     total: Arc<Meter>,
     nodes: Mutex<BTreeMap<NodeId, Arc<Meter>>>,
+    throttles: Arc<Throttles>,
 }
 
 impl Meters {
@@ -59,6 +62,11 @@ impl Meters {
             .unwrap_or_default()
     }
 
+    /// The limits for all bulk.
+    pub(crate) fn throttles(&self) -> &Arc<Throttles> {
+        &self.throttles
+    }
+
     /// The counter for streams with one node.
     pub(crate) fn counter(&self, node: NodeId) -> Counter {
         let mut nodes = self.nodes.lock();
@@ -74,6 +82,7 @@ impl Meters {
         Counter {
             total: Arc::clone(&self.total),
             node: Arc::clone(nodes.entry(node).or_default()),
+            throttles: Arc::clone(&self.throttles),
         }
     }
 }
@@ -83,9 +92,15 @@ impl Meters {
 pub(crate) struct Counter {
     total: Arc<Meter>,
     node: Arc<Meter>,
+    throttles: Arc<Throttles>,
 }
 
 impl Counter {
+    /// The limits for bulk, whoever it is exchanged with.
+    pub(crate) fn throttles(&self) -> Arc<Throttles> {
+        Arc::clone(&self.throttles)
+    }
+
     /// Counts bytes that were handed to the connection.
     pub(crate) fn sent(&self, count: usize) {
         self.total.sent.fetch_add(count as u64, Ordering::Relaxed);

@@ -5,6 +5,7 @@ mod bulk;
 mod connecting;
 mod finding;
 mod gate;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

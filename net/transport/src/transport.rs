@@ -28,6 +28,7 @@ use crate::protocol::{ControlProtocol, Protocol};
 use crate::streams::{OpenError, Opened, Opener};
 use crate::swarm;
 use crate::task::{Listening, Task};
+use crate::throttle::RateLimits;
 use crate::wishes::Wishes;
 
 /// What the handle asks of the swarm's task. Answers go to whoever asked.
@@ -307,6 +308,22 @@ impl Transport {
             .await
             .ok()
             .flatten()
+    }
+
+    /// Limits how fast bulk moves from now on, with all nodes together, also on streams that are open. Control questions are not limited.
+    pub fn set_limits(&self, limits: RateLimits) {
+        let throttles = self.meters.throttles();
+        throttles.up.set(limits.up);
+        throttles.down.set(limits.down);
+    }
+
+    /// The limits that hold.
+    pub fn limits(&self) -> RateLimits {
+        let throttles = self.meters.throttles();
+        RateLimits {
+            up: throttles.up.rate(),
+            down: throttles.down.rate(),
+        }
     }
 
     /// What all our streams moved since the start.

@@ -5,6 +5,7 @@
 
 mod circle;
 mod failure;
+mod host;
 mod message;
 mod request;
 mod secret;
@@ -18,6 +19,7 @@ pub use tokio_util::sync::CancellationToken;
 
 pub use circle::{ApproveAnswer, InviteAnswer, JoinAnswer, PeerName, WaitingAnswer, WaitingRow};
 pub use failure::{Exit, Failure};
+pub use host::{Limit, LimitAnswer, RateChoice};
 pub use message::{
     Answer, Attention, BackupSummary, Damage, EntryRow, Event, InitAnswer, KitAnswer, KitHost, Message,
     Notice, PeerRow, PeersAnswer, Phase, Progress, Protection, Ready, RecoverAnswer, RestoreSummary,

@@ -8,6 +8,7 @@ pub(crate) mod init;
 pub(crate) mod invite;
 pub(crate) mod join;
 pub(crate) mod kit;
+pub(crate) mod limit;
 pub(crate) mod ls;
 pub(crate) mod peers;
 pub(crate) mod recover;

@@ -3,6 +3,7 @@
 
 mod nearest;
 mod port;
+mod rate;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 pub use nearest::nearest;
 pub use port::{DEFAULT_PORT, choose_port};
+pub use rate::{Rate, parse_rate, rate_text};
 
 /// Name of the file inside a home.
 pub const FILE_NAME: &str = "config.toml";
@@ -30,8 +32,17 @@ pub const NAME_LEN_MAX: usize = 64;
 /// Most losses that an owner may ask to survive: the largest target whose shape fits 20 hosts with as many data shards.
 pub const SURVIVE_MAX: u8 = 9;
 
-const KEYS: [&str; 8] = [
-    "name", "listen", "port", "mdns", "quota", "survive", "staging", "periods",
+const KEYS: [&str; 10] = [
+    "name",
+    "listen",
+    "port",
+    "mdns",
+    "quota",
+    "survive",
+    "staging",
+    "limit_up",
+    "limit_down",
+    "periods",
 ];
 const PERIOD_KEYS: [&str; 2] = ["inventory", "roster"];
 
@@ -52,6 +63,10 @@ pub struct Config {
     pub survive: Option<u8>,
     /// How much sealed data may wait on this disk; without it, a quarter of the free space.
     pub staging: Option<ByteCount>,
+    /// How fast bulk is sent at most, to all nodes together; without it, as fast as it goes.
+    pub limit_up: Option<Rate>,
+    /// How fast bulk is received at most, from all nodes together; without it, as fast as it goes.
+    pub limit_down: Option<Rate>,
     /// How often things are done by themselves.
     pub periods: Periods,
 }
@@ -84,6 +99,8 @@ impl Default for Config {
             quota: None,
             survive: None,
             staging: None,
+            limit_up: None,
+            limit_down: None,
             periods: Periods::default(),
         }
     }
@@ -150,6 +167,8 @@ struct FileForm {
     quota: Option<String>,
     survive: Option<u8>,
     staging: Option<String>,
+    limit_up: Option<String>,
+    limit_down: Option<String>,
     #[serde(default)]
     periods: PeriodsForm,
 }
@@ -223,6 +242,10 @@ impl Config {
             text.map(|text| parse_size(&text).map_err(|reason| wrong(key, reason)))
                 .transpose()
         };
+        let rate = |key, text: Option<String>| match text {
+            None => Ok(None),
+            Some(text) => parse_rate(&text).map_err(|reason| wrong(key, reason)),
+        };
         if let Some(name) = &form.name {
             check_name(name).map_err(|reason| wrong("name", reason))?;
         }
@@ -251,6 +274,8 @@ impl Config {
             quota: size("quota", form.quota)?,
             survive: form.survive,
             staging: size("staging", form.staging)?,
+            limit_up: rate("limit_up", form.limit_up)?,
+            limit_down: rate("limit_down", form.limit_down)?,
             periods: Periods {
                 inventory: period("periods.inventory", form.periods.inventory, usual.inventory)?,
                 roster: period("periods.roster", form.periods.roster, usual.roster)?,
@@ -285,7 +310,7 @@ impl Config {
     }
 
     /// The settings outside `[periods]`, as they are written; `None` is not written.
-    fn settings(&self) -> [(&'static str, Option<String>); 7] {
+    fn settings(&self) -> [(&'static str, Option<String>); 9] {
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
         let list = self
             .listen
@@ -301,7 +326,17 @@ impl Config {
             ("quota", self.quota.map(|size| quoted(&size_text(size)))),
             ("survive", self.survive.map(|losses| losses.to_string())),
             ("staging", self.staging.map(|size| quoted(&size_text(size)))),
+            ("limit_up", self.limit_up.map(|rate| quoted(&rate_text(rate)))),
+            ("limit_down", self.limit_down.map(|rate| quoted(&rate_text(rate)))),
         ]
+    }
+
+    /// How fast bulk may move, as the transport takes it.
+    pub fn rate_limits(&self) -> nuthatch_transport::RateLimits {
+        nuthatch_transport::RateLimits {
+            up: self.limit_up,
+            down: self.limit_down,
+        }
     }
 
     /// Where to listen: the addresses of the settings, or every interface with this port, TCP and QUIC.
@@ -320,7 +355,7 @@ impl Config {
 
 /// First lines of a new file.
 const FILE_HEAD: &str = "# Settings of this node. A name that is not known is refused; leaving one out is its default.\n\
-    # name, listen, port, mdns, quota, survive, staging; [periods] inventory, roster\n";
+    # name, listen, port, mdns, quota, survive, staging, limit_up, limit_down; [periods] inventory, roster\n";
 
 /// Whether a text can name a node: not empty, bounded, no control characters.
 pub fn check_name(name: &str) -> Result<(), String> {

@@ -23,7 +23,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::Failure;
+use crate::api::{Exit, Failure};
 use crate::archives::Statements;
 use crate::circle::Circle;
 use crate::clock;
@@ -49,6 +49,8 @@ const SHUTDOWN_TASKS_MAX: Duration = Duration::from_secs(1);
 pub struct Node {
     pub(crate) home: Home,
     pub(crate) config: RwLock<Config>,
+    /// Held while the settings file is changed.
+    pub(crate) settings_turn: Mutex<()>,
     pub(crate) identity: Identity,
     /// Who belongs to the circle, and where they are.
     pub(crate) circle: Circle,
@@ -133,11 +135,12 @@ impl Node {
         self.config.read().clone()
     }
 
-    /// Reads the settings again, which a command has changed. Space for others and losses to survive hold from now on; the name and
+    /// Reads the settings again, which a command has changed. Space for others, limits and losses to survive hold from now on; the name and
     /// where to listen, from the next start.
     pub(crate) fn take_settings(&self) -> Result<(), Failure> {
         let config = setup::load_config(self.home.root())?;
         let survive = config.survive;
+        self.transport.set_limits(config.rate_limits());
         *self.config.write() = config;
         self.vault_changed();
         if let Some(owned) = self.owned() {
@@ -145,6 +148,17 @@ impl Node {
             self.engine.tell_blocking(Input::SurviveSet { archive, survive });
         }
         Ok(())
+    }
+
+    /// Changes settings in their file, where everything else stays as it stands there, and has them hold from now on. Blocks.
+    pub(crate) fn change_settings(&self, change: impl FnOnce(&mut Config)) -> Result<(), Failure> {
+        let _turn = self.settings_turn.lock();
+        let mut config = setup::load_config(self.home.root())?;
+        change(&mut config);
+        config
+            .save(self.home.root())
+            .map_err(|error| Failure::from_error(Exit::Failed, "config", &error))?;
+        self.take_settings()
     }
 
     /// Ends the node: no new work, tasks are cancelled, connections closed. Takes at most 5 s.

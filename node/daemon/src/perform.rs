@@ -75,6 +75,9 @@ async fn answer(
                 .await?
                 .map(|answer| Some(Answer::Rows(answer)))
         }
+        Request::Limit(limit) => commands::limit::run(&node, limit)
+            .await
+            .map(|answer| Some(Answer::Limit(answer))),
         Request::Events {} => commands::events::run(&node, out, cancel).await.map(|()| None),
         Request::Backup(backup) => commands::backup::run(&node, backup, out, input, cancel)
             .await

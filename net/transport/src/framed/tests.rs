@@ -16,6 +16,7 @@ fn counter() -> Counter {
 
 fn terms(progress: Duration) -> Terms {
     Terms {
+        throttles: None,
         counter: counter(),
         progress,
         frame_len_max: MAX,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::circle::{ApproveAnswer, InviteAnswer, JoinAnswer, PeerName, WaitingAnswer};
 use super::failure::Exit;
+use super::host::LimitAnswer;
 
 /// One message of a stream; in JSON each has `message_type`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -187,6 +188,8 @@ pub enum Answer {
     Waiting(WaitingAnswer),
     /// To `circle approve`.
     Approve(ApproveAnswer),
+    /// To `limit`.
+    Limit(LimitAnswer),
 }
 
 impl Answer {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::host::Limit;
 use super::secret::Secret;
 
 /// One request, one command.
@@ -40,6 +41,8 @@ pub enum Request {
     Kit {},
     /// Makes this node a device of the archive that a phrase opens. Messages: status, warning. Answer: `Answer::Recover`.
     Recover(Recover),
+    /// How fast bulk may move: sets what is given, and tells what holds. Answer: `Answer::Limit`.
+    Limit(Limit),
     /// Streams `Message::Event` until cancelled; it has no answer of its own.
     Events {},
 }
@@ -70,6 +73,7 @@ impl Request {
             | Self::Waiting {}
             | Self::Kit {}
             | Self::Snapshots(_)
+            | Self::Limit(_)
             | Self::InitArchive(_) => Reach::Home,
             Self::Approve(_) | Self::Backup(_) | Self::Ls(_) | Self::Restore(_) | Self::Verify(_) => {
                 Reach::Members

@@ -32,6 +32,8 @@ fn values_that_cannot_be_are_refused() {
         "name = \"\"",
         "name = \"a\\u0007b\"",
         "survive = 200",
+        "limit_up = \"1B/s\"",
+        "limit_down = 5",
         "port = 70000",
         "mdns = 1",
         "[periods]\nroster = \"0s\"",
@@ -51,6 +53,7 @@ fn saving_keeps_what_a_person_wrote() {
     config.port = Some(4000);
     config.quota = Some(ByteCount(7_000_000_000));
     config.name = Some("the \"old\" laptop".to_owned());
+    config.limit_up = parse_rate("2MB/s").unwrap();
     config.save(home.path()).unwrap();
     let saved = std::fs::read_to_string(home.path().join(FILE_NAME)).unwrap();
     assert!(

@@ -71,6 +71,7 @@ impl Node {
         let node = Arc::new(Self {
             home: opened.home,
             config: RwLock::new(opened.config),
+            settings_turn: Mutex::default(),
             identity: opened.identity,
             circle: opened.circle,
             challenges: Mutex::default(),

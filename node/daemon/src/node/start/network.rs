@@ -31,10 +31,12 @@ pub(super) fn start(
         nuthatch_transport::Config::new(*opened.identity.key.seed(), listen_at(opened, options)?);
     config.mdns = opened.config.mdns;
     let gate = Arc::clone(opened.circle.gate()) as Arc<dyn nuthatch_transport::Gate>;
-    Transport::start(config, gate).map(Some).map_err(|error| {
+    let (transport, events) = Transport::start(config, gate).map_err(|error| {
         Failure::from_error(Exit::Failed, "network", &error)
             .with_hint("choose other addresses with --listen, or set 'port' in config.toml")
-    })
+    })?;
+    transport.set_limits(opened.config.rate_limits());
+    Ok(Some((transport, events)))
 }
 
 /// What the command says, else the settings, else every interface at the node's port, which the first start chooses and keeps.
