@@ -13,6 +13,7 @@ mod fixtures;
 pub mod home;
 pub mod index;
 pub mod owners;
+mod page_cache;
 pub mod records;
 pub mod segment_store;
 pub mod source;

@@ -3,7 +3,7 @@
 //! A pack is the only copy of what it holds until hosts have it, so it is synced before it is acknowledged. Within its bound staging
 //! takes what comes; beyond, it refuses. Parity is computed when it is sent and never kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,13 @@ use nuthatch_format::{ByteCount, PackId};
 use parking_lot::Mutex;
 
 use crate::atomic::{self, Access, At as _, FileError};
+use crate::page_cache;
 
 /// Longest pack that is read back, in bytes.
 const PACK_LEN_MAX: u64 = PACK_LEN as u64;
 const PACK_SUFFIX: &str = ".pack";
+/// Packs that the system may keep in memory for those who code and send them next (count).
+const FRESH_MAX: usize = 4;
 
 /// Why a pack could not be staged.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +90,8 @@ struct State {
     packs: BTreeMap<PackId, u64>,
     /// Bytes of packs, with those that are being written.
     pack_bytes: u64,
+    /// Packs written last, which are soon read again to be coded and sent; the newest last.
+    fresh: VecDeque<PackId>,
 }
 
 impl Staging {
@@ -97,6 +102,7 @@ impl Staging {
             bound: bound.0,
             packs: BTreeMap::new(),
             pack_bytes: 0,
+            fresh: VecDeque::new(),
         };
         atomic::create_dir(&packs_dir)?;
         atomic::sweep(&packs_dir)?;
@@ -148,6 +154,14 @@ impl Staging {
                     // Somebody else staged the same pack meanwhile: its bytes count once.
                     state.pack_bytes -= len;
                 }
+                state.fresh.push_back(*id);
+                let stale = if state.fresh.len() > FRESH_MAX {
+                    state.fresh.pop_front()
+                } else {
+                    None
+                };
+                drop(state);
+                self.let_go(stale);
                 Ok(())
             }
             Err(error) => {
@@ -234,6 +248,13 @@ impl Staging {
             state.pack_bytes -= len;
         }
         Ok(())
+    }
+
+    /// A pack that has waited for long waits on the disk alone.
+    fn let_go(&self, pack: Option<PackId>) {
+        if let Some(file) = pack.and_then(|id| File::open(self.pack_path(&id)).ok()) {
+            page_cache::let_go(&file, &(0..PACK_LEN_MAX));
+        }
     }
 
     fn pack_path(&self, id: &PackId) -> PathBuf {

@@ -29,6 +29,7 @@ pub use upload::{Begin, BeginError, FinishShardError, PARTIALS_MAX, ShardWriter,
 
 use crate::atomic::{self, At as _, FileError};
 use crate::index::IndexError;
+use crate::page_cache;
 use index::VaultIndex;
 use layout::Layout;
 
@@ -253,7 +254,11 @@ impl Vault {
         };
         let path = self.inner.layout.shard(place);
         let mut hasher = blake3::Hasher::new();
-        match hash_into(&mut hasher, &mut file, u64::MAX).at("read", &path) {
+        let hashed = feed(&mut file, u64::MAX, |bytes| {
+            hasher.update(bytes);
+        });
+        page_cache::let_go(&file, &(0..*hashed.as_ref().unwrap_or(&0)));
+        match hashed.at("read", &path) {
             Err(error) if atomic::is_of_one_file(&error) => return Ok(Soundness::Damaged),
             other => other?,
         };
@@ -310,8 +315,8 @@ fn read_label(layout: &Layout, archive: &ArchiveId, id: &LabelId) -> Result<Opti
     Ok(parsed.filter(|label| label.id() == *id && label.label().archive == *archive))
 }
 
-/// Feeds up to `len` bytes to a hasher, a little at a time; answers how many there were.
-fn hash_into(hasher: &mut blake3::Hasher, file: &mut File, len: u64) -> io::Result<u64> {
+/// Gives up to `len` bytes of a file to `take`, a little at a time; answers how many there were.
+fn feed(file: &mut File, len: u64, mut take: impl FnMut(&[u8])) -> io::Result<u64> {
     let mut buffer = vec![0; READ_LEN];
     let mut source = file.take(len);
     let mut done = 0;
@@ -319,7 +324,7 @@ fn hash_into(hasher: &mut blake3::Hasher, file: &mut File, len: u64) -> io::Resu
         match source.read(&mut buffer) {
             Ok(0) => return Ok(done),
             Ok(count) => {
-                hasher.update(buffer.get(..count).unwrap_or_default());
+                take(buffer.get(..count).unwrap_or_default());
                 done += count as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -19,6 +19,11 @@ const OPEN_FILES_MAX: usize = 64;
 /// Directories that are open at a time, besides those of the walk.
 const OPEN_DIRS_MAX: usize = 32;
 
+/// Length from which on a finished file is written out at once, in bytes; shorter ones are written together at the end.
+const WRITE_OUT_LEN_MIN: u64 = 1 << 20;
+/// Bytes of finished files that are being written out at a time, before the system's copy of the oldest is given up.
+const WRITING_OUT_MAX: u64 = 32 << 20;
+
 /// A place below the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spot {
@@ -82,6 +87,8 @@ pub(crate) struct Files<'a> {
     reporter: &'a Reporter<'a>,
     files: Mutex<VecDeque<(Spot, Arc<TargetFile>)>>,
     dirs: Mutex<VecDeque<(Vec<u8>, TargetDir)>>,
+    /// Finished files on their way to the disk, the oldest first.
+    written_out: Mutex<VecDeque<TargetFile>>,
     restored: AtomicU64,
     bytes: AtomicU64,
 }
@@ -94,6 +101,7 @@ impl<'a> Files<'a> {
             reporter,
             files: Mutex::new(VecDeque::new()),
             dirs: Mutex::new(VecDeque::new()),
+            written_out: Mutex::new(VecDeque::new()),
             restored: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
@@ -206,7 +214,27 @@ impl<'a> Files<'a> {
         };
         let unset = open.finish(&file.metadata)?;
         tell_unset(self.reporter, &file.path, &unset);
+        if open.size() >= WRITE_OUT_LEN_MIN {
+            self.write_out(open);
+        }
         Ok(())
+    }
+
+    /// Lets a finished file be written to the disk while others are fetched, and the system's copies go once they are there.
+    fn write_out(&self, file: TargetFile) {
+        file.let_go();
+        let mut files = self.written_out.lock();
+        files.push_back(file);
+        let mut len: u64 = files.iter().map(TargetFile::size).sum();
+        let mut written = Vec::new();
+        while len > WRITING_OUT_MAX
+            && let Some(oldest) = files.pop_front()
+        {
+            len -= oldest.size();
+            written.push(oldest);
+        }
+        drop(files);
+        written.iter().for_each(TargetFile::let_go);
     }
 }
 

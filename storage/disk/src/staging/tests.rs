@@ -79,3 +79,16 @@ fn a_damaged_pack_is_named_not_read() {
         assert!(matches!(staging.read(&id), Err(ReadPackError::Damaged { .. })));
     }
 }
+
+#[test]
+fn packs_that_wait_for_long_are_as_whole_as_those_that_came_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let staging = Staging::open(dir.path(), ByteCount(1 << 30)).unwrap();
+    let packs: Vec<_> = (0..3 * FRESH_MAX as u8).map(|seed| pack(seed, 70_000)).collect();
+    for (id, bytes) in &packs {
+        staging.put_pack_bytes(id, bytes).unwrap();
+    }
+    for (id, bytes) in &packs {
+        assert_eq!(staging.read(id).unwrap(), *bytes);
+    }
+}

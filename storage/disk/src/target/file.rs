@@ -2,13 +2,18 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::metadata::{self, TargetMetadata, Unset};
 use super::{TargetDir, TargetError, temporary_of};
-use crate::atomic;
+use crate::{atomic, page_cache};
+
+/// Bytes written of a file after which the system is asked to bring them to the disk, so that it does not begin with all of them when
+/// the restore waits for it.
+const WRITE_OUT_STEP: u64 = 8 << 20;
 
 /// What to do with an unfinished file that an earlier restore left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub struct TargetFile {
     dir: TargetDir,
     name: Vec<u8>,
     size: u64,
+    /// Bytes written since the system was last asked to write them out.
+    waiting: AtomicU64,
 }
 
 impl TargetFile {
@@ -67,6 +74,7 @@ impl TargetFile {
             dir: dir.clone(),
             name: name.to_vec(),
             size,
+            waiting: AtomicU64::new(0),
         })
     }
 
@@ -83,6 +91,7 @@ impl TargetFile {
             dir: dir.clone(),
             name: name.to_vec(),
             size: crate::source::wide(stat.st_size),
+            waiting: AtomicU64::new(0),
         })
     }
 
@@ -95,7 +104,19 @@ impl TargetFile {
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TargetError> {
         self.file
             .write_all_at(bytes, offset)
-            .map_err(|error| self.error("write", &error))
+            .map_err(|error| self.error("write", &error))?;
+        let len = bytes.len() as u64;
+        if self.waiting.fetch_add(len, Ordering::Relaxed) + len >= WRITE_OUT_STEP {
+            self.waiting.store(0, Ordering::Relaxed);
+            self.let_go();
+        }
+        Ok(())
+    }
+
+    /// Lets the system write out what was written so far, and give up its copy of what it has written out already. Waits for nothing
+    /// and promises nothing: that is [`TargetDir::sync`]'s.
+    pub fn let_go(&self) {
+        page_cache::let_go(&self.file, &(0..self.size));
     }
 
     /// Fills the buffer from an offset; fewer bytes than asked for mean that the file ends there.
@@ -117,9 +138,9 @@ impl TargetFile {
         }
     }
 
-    /// Sets the attributes of a file made by [`TargetDir::create_file`] and gives it its name, in place of anything but a directory.
+    /// Sets the attributes of a file made by [`TargetDir::create_file`] and gives it its name, in place of anything but a directory. Done once.
     /// Answers which attributes could not be set.
-    pub fn finish(self, metadata: &TargetMetadata) -> Result<Vec<Unset>, TargetError> {
+    pub fn finish(&self, metadata: &TargetMetadata) -> Result<Vec<Unset>, TargetError> {
         let unset = metadata::set_of_fd(&self.file, metadata);
         self.dir.put_in_place(&temporary_of(&self.name), &self.name)?;
         Ok(unset)

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use nuthatch_format::ShardId;
 use nuthatch_format::slice::{self, MakeError, Outboard, RangeError};
 
-use super::{ReadShardError, ShardPlace, Vault, read_label, shard_id};
+use super::{Inner, ReadShardError, ShardPlace, Vault, read_label, shard_id};
 use crate::atomic::{self, At as _, FileError};
+use crate::page_cache;
 
 /// Longest hash tree, in bytes: 64 for each 16 KiB of a shard that is at most as long as a pack.
 const TREE_LEN_MAX: u64 = 1 << 20;
@@ -70,7 +71,10 @@ impl Vault {
         };
         if let Some(tree) = known.filter(|tree| tree.total_len() == len) {
             match slice::make(&file, &tree, range.clone()) {
-                Ok(slice) => return Ok(ReadSlice { slice, tree }),
+                Ok(slice) => {
+                    page_cache::let_go(&file, &range);
+                    return Ok(ReadSlice { slice, tree });
+                }
                 Err(MakeError::Range(error)) => return Err(error.into()),
                 // The shard or the tree is wrong: a fresh tree tells which.
                 Err(MakeError::Damaged { .. } | MakeError::Read(_)) => {}
@@ -119,10 +123,17 @@ impl Vault {
         let mut reader = io::BufReader::with_capacity(super::READ_LEN, file);
         reader.rewind().at("read", &path)?;
         let tree = Outboard::read(reader, len).at("read", &path)?;
-        if let Err(error) = atomic::write_hint(&self.inner.layout.tree(place), tree.as_bytes()) {
+        self.inner.keep_tree(place, &tree);
+        Ok(tree)
+    }
+}
+
+impl Inner {
+    /// Keeps the hash tree of a shard beside it.
+    pub(super) fn keep_tree(&self, place: &ShardPlace, tree: &Outboard) {
+        if let Err(error) = atomic::write_hint(&self.layout.tree(place), tree.as_bytes()) {
             // Without it the next range takes longer, and that is all.
             tracing::debug!(%error, %place, "a hash tree is not kept");
         }
-        Ok(tree)
     }
 }

@@ -12,12 +12,14 @@ use std::time::SystemTime;
 
 use nuthatch_erasure::ShardIndex;
 use nuthatch_format::label::SignedLabel;
+use nuthatch_format::slice::{Outboard, OutboardBuilder};
 use nuthatch_format::{ByteCount, ShardId};
 
 use super::layout::{Layout, NOTE};
-use super::{Inner, ShardPlace, Vault, hash_into, read_label, shard_id};
+use super::{Inner, ShardPlace, Vault, feed, read_label, shard_id};
 use crate::atomic::{self, Access, At as _, FileError};
 use crate::index::IndexError;
+use crate::page_cache;
 
 /// Bytes after which the progress is noted again: what a killed process lets be sent twice.
 const PROGRESS_STEP: u64 = 1 << 20;
@@ -158,7 +160,7 @@ pub struct ShardWriter {
     shard: ShardId,
     label: Vec<u8>,
     file: File,
-    hasher: blake3::Hasher,
+    tree: OutboardBuilder,
     shard_len: u64,
     at: u64,
     noted: u64,
@@ -193,7 +195,7 @@ pub(super) fn begin(vault: &Vault, label: &SignedLabel, index: ShardIndex) -> Re
         make_room(inner)?;
         Ok(Some(open_partial(inner, &place, label.label().shard_len)?))
     });
-    let (file, hasher, from) = match opened {
+    let (file, tree, from) = match opened {
         Ok(Some(partial)) => partial,
         not_opened => {
             inner.in_work.lock().remove(&place);
@@ -206,7 +208,7 @@ pub(super) fn begin(vault: &Vault, label: &SignedLabel, index: ShardIndex) -> Re
         shard,
         label: label.bytes().to_vec(),
         file,
-        hasher,
+        tree,
         shard_len: label.label().shard_len,
         at: from,
         noted: from,
@@ -226,12 +228,12 @@ fn stands(inner: &Inner, place: &ShardPlace, len: ByteCount) -> bool {
         && read_label(&inner.layout, &place.archive, &place.label).is_ok_and(|label| label.is_some())
 }
 
-/// Opens what is there of a shard, with the hash so far and how much that is.
+/// Opens what is there of a shard, with the hash tree so far and how much that is.
 fn open_partial(
     inner: &Inner,
     place: &ShardPlace,
     shard_len: u64,
-) -> Result<(File, blake3::Hasher, u64), FileError> {
+) -> Result<(File, OutboardBuilder, u64), FileError> {
     let path = inner.layout.partial(place);
     let noted = read_progress(&inner.layout.progress(place))?.min(shard_len);
     let mut file = OpenOptions::new()
@@ -243,9 +245,9 @@ fn open_partial(
         .open(&path)
         .at("open", &path)?;
     reserve(&file, shard_len).at("make room for", &path)?;
-    let mut hasher = blake3::Hasher::new();
-    let there = hash_into(&mut hasher, &mut file, noted).at("read", &path)?;
-    Ok((file, hasher, there))
+    let mut tree = OutboardBuilder::default();
+    let there = feed(&mut file, noted, |bytes| tree.update(bytes)).at("read", &path)?;
+    Ok((file, tree, there))
 }
 
 /// Reserves the whole length on the disk, where the file system can: a full disk is better found before the bytes travel.
@@ -342,7 +344,7 @@ impl ShardWriter {
         }
         let path = self.vault.layout.partial(&self.place);
         self.file.write_all_at(bytes, offset).at("write", &path)?;
-        self.hasher.update(bytes);
+        self.tree.update(bytes);
         self.at = end;
         if self.at - self.noted >= PROGRESS_STEP {
             self.note_progress()?;
@@ -374,20 +376,22 @@ impl ShardWriter {
                 missing: self.shard_len - self.at,
             });
         }
-        if ShardId::from_bytes(*self.hasher.finalize().as_bytes()) != self.shard {
+        let tree = std::mem::take(&mut self.tree).finish();
+        if tree.root() != self.shard {
             self.remove_partial()?;
             return Err(FinishShardError::WrongHash { place: self.place });
         }
-        self.put_in_place()?;
+        self.put_in_place(&tree)?;
         // A note without its shard is harmless; removing it needs no sync.
         let _ = fs::remove_file(self.vault.layout.progress(&self.place));
         Ok(())
     }
 
-    fn put_in_place(&self) -> Result<(), FinishShardError> {
+    fn put_in_place(&self, tree: &Outboard) -> Result<(), FinishShardError> {
         let layout = &self.vault.layout;
         let partial = layout.partial(&self.place);
         self.file.sync_all().at("sync", &partial)?;
+        page_cache::let_go(&self.file, &(0..self.shard_len));
         let dir = layout.dir(&self.place.archive, &self.place.label);
         // The label and the shard appear together as far as `Vault::remove` can see, and the directory was made durable by whoever made
         // it before anybody else uses it.
@@ -397,6 +401,7 @@ impl ShardWriter {
         atomic::write_renamed(&label, &self.label, Access::Private)?;
         let shard = layout.shard(&self.place);
         fs::rename(&partial, &shard).at("put in place", &shard)?;
+        self.vault.keep_tree(&self.place, tree);
         if let Err(error) = atomic::sync_dir(&dir) {
             // The file stands there, but must not be acknowledged.
             self.vault.index.distrust();
