@@ -61,18 +61,23 @@ pub(crate) struct WantedRange<'l> {
     pub(crate) range: std::ops::Range<u64>,
 }
 
-/// Fetches a range from a host. A stream that was used before is tried again with a fresh one.
+/// Takes verified bytes of a shard as they come: their offset in the shard, and the bytes.
+pub(crate) type Take<'t> = dyn FnMut(u64, &[u8]) + Send + 't;
+
+/// Fetches a range from a host, handing it to `take` in order. A stream that was used before is tried again with a fresh one, and then
+/// the range is handed over from its beginning again.
 pub(crate) async fn get_range(
     links: &Links,
     host: NodeId,
     wanted: &WantedRange<'_>,
-) -> Result<Vec<u8>, FetchError> {
+    take: &mut Take<'_>,
+) -> Result<(), FetchError> {
     loop {
         let mut link = links.take(host).await?;
-        match get_range_on(&mut link.stream, wanted).await {
-            Ok(bytes) => {
+        match get_range_on(&mut link.stream, wanted, take).await {
+            Ok(()) => {
                 links.put_back(link);
-                return Ok(bytes);
+                return Ok(());
             }
             Err(error @ (FetchError::Busy(_) | FetchError::Refused(_))) => {
                 links.put_back(link);
@@ -84,7 +89,11 @@ pub(crate) async fn get_range(
     }
 }
 
-async fn get_range_on(stream: &mut BulkStream, wanted: &WantedRange<'_>) -> Result<Vec<u8>, FetchError> {
+async fn get_range_on(
+    stream: &mut BulkStream,
+    wanted: &WantedRange<'_>,
+    take: &mut Take<'_>,
+) -> Result<(), FetchError> {
     let std::ops::Range { start, end } = wanted.range;
     let expected = end - start;
     let request = GetRange {
@@ -97,8 +106,7 @@ async fn get_range_on(stream: &mut BulkStream, wanted: &WantedRange<'_>) -> Resu
     };
     stream.send(&Frame::GetRange(request)).await?;
     let root = wanted.label.shard(wanted.index).ok_or(FetchError::OtherRange)?;
-    // Grows with what has been verified, never with what was promised.
-    let mut bytes = Vec::new();
+    let mut at = start;
     let mut credit = Credit::default();
     credit.add(CREDIT).map_err(|_| FetchError::OtherRange)?;
     loop {
@@ -115,23 +123,27 @@ async fn get_range_on(stream: &mut BulkStream, wanted: &WantedRange<'_>) -> Resu
             .map_err(|_| FetchError::OtherRange)?;
         match frame {
             Frame::Data(data) => {
-                let at = start + bytes.len() as u64;
                 // From our own place: what the host says may be any number.
                 let range = at..at + u64::from(data.len);
                 if data.offset != at || range.end > end || data.len == 0 || data.len > RANGE_LEN_MAX {
                     return Err(FetchError::OtherRange);
                 }
-                bytes.extend_from_slice(&slice::verify(&root, wanted.label.shard_len, range, &data.slice)?);
+                let next = range.end;
+                take(
+                    at,
+                    &slice::verify(&root, wanted.label.shard_len, range, &data.slice)?,
+                );
+                at = next;
                 let payload = data.slice.len() as u64;
-                if (bytes.len() as u64) < expected {
+                if at < end {
                     credit.add(payload).map_err(|_| FetchError::OtherRange)?;
                     stream.send(&Frame::Credit(payload)).await?;
                 }
             }
-            Frame::Finish if bytes.len() as u64 == expected => return Ok(bytes),
+            Frame::Finish if at == end => return Ok(()),
             Frame::Finish => {
                 return Err(FetchError::Truncated {
-                    found: bytes.len() as u64,
+                    found: at - start,
                     expected,
                 });
             }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use nuthatch_disk::catalogue::{PackRecord, StripeFacts};
 use nuthatch_engine::sources::{self, SourceHost, SourcePlan, Speed};
 use nuthatch_erasure::ShardIndex;
@@ -22,6 +23,7 @@ use nuthatch_format::{ByteCount, LabelId, NodeId, Span, slice};
 use nuthatch_jobs::{Origin, PackSource, Reading, SourceError};
 use nuthatch_wire::bulk::Refusal;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -29,10 +31,14 @@ use crate::contact;
 use crate::events::FaultKind;
 use crate::fetch::{self, FetchError, WantedRange};
 use crate::node::{Node, Owned};
+use decode::Piece;
 use trust::Distrusted;
 
 /// Ranges of one pack that are fetched at a time.
 const FETCHES_MAX: usize = 8;
+
+/// Memory for shards that are fetched to decode others from, in KiB: two packs' worth. Readings that need more wait for each other.
+const DECODING_KIB: u32 = 32 * 1024;
 
 /// Bytes of a shard that are asked for at a time when all of it is checked.
 const CHECK_LEN: u64 = 1 << 20;
@@ -63,6 +69,7 @@ pub(crate) struct HostSource {
     speeds: Mutex<BTreeMap<NodeId, SourceHost>>,
     failed: Mutex<Failed>,
     distrusted: Mutex<Distrusted>,
+    decoding: Semaphore,
     started: Instant,
     fetched: AtomicU64,
     lost: AtomicBool,
@@ -80,6 +87,7 @@ impl HostSource {
             speeds: Mutex::default(),
             failed: Mutex::default(),
             distrusted: Mutex::default(),
+            decoding: Semaphore::new(DECODING_KIB as usize),
             started: clock::instant(),
             fetched: AtomicU64::new(0),
             lost: AtomicBool::new(false),
@@ -108,7 +116,8 @@ impl HostSource {
         let mut offset = 0;
         while offset < shard_len {
             let end = (offset + CHECK_LEN).min(shard_len);
-            if self.fetch_one(label, index, offset..end, host).await.is_err() {
+            let shard = (index, offset..end);
+            if self.fetch_one(label, shard, host, &mut |_, _| {}).await.is_err() {
                 return;
             }
             offset = end;
@@ -158,11 +167,7 @@ impl HostSource {
     ) -> Option<(&'s SignedLabel, SourcePlan)> {
         let hosts = self.hosts();
         for (stripe, label) in stripes {
-            let wanted: BTreeSet<ShardIndex> = shard_ranges(label, ranges)
-                .into_iter()
-                .flatten()
-                .map(|(index, _)| index)
-                .collect();
+            let wanted = data_shards(label, ranges);
             let holders: Vec<_> = stripe
                 .holders
                 .iter()
@@ -229,65 +234,88 @@ impl HostSource {
         plan: &SourcePlan,
         ranges: &[Range<u64>],
     ) -> Result<Vec<Vec<u8>>, Broken> {
-        let wanted = shard_ranges(label, ranges);
+        let mut parts = decode::buffers(label.label(), ranges);
+        let pieces = decode::pieces(label.label(), ranges, &mut parts);
         match plan {
             SourcePlan::Direct(hosts) => {
-                let mut orders = BTreeSet::new();
-                for (index, range) in wanted.iter().flatten() {
-                    orders.insert((index.0, range.start, range.end, *hosts.get(index).ok_or(Broken)?));
+                let mut orders = Vec::with_capacity(pieces.len());
+                for piece in pieces {
+                    let host = *hosts.get(&piece.index).ok_or(Broken)?;
+                    orders.push((piece, host));
                 }
-                let got = self.fetch_all(label, orders).await?;
-                Ok(
-                    decode::assemble(label, ranges, |index, range| decode::cut(&got, index, range))
-                        .ok_or(Broken)?,
-                )
+                self.fetch_all(label, orders).await?;
             }
-            SourcePlan::Decode(hosts) => {
-                // The same bytes of every chosen shard, wide enough for all that is wanted.
-                let wide = decode::merge(wanted.iter().flatten().map(|(_, range)| range.clone()));
-                let mut orders = BTreeSet::new();
-                for (index, host) in hosts {
-                    orders.extend(wide.iter().map(|range| (index.0, range.start, range.end, *host)));
-                }
-                let got = self.fetch_all(label, orders).await?;
-                let scheme = label.label().scheme;
-                tokio::task::block_in_place(|| {
-                    decode::assemble(label, ranges, |index, range| {
-                        decode::rebuild(scheme, &got, &wide, index, range)
-                    })
-                })
-                .ok_or(Broken)
+            SourcePlan::Decode(hosts) => self.decode(label, pieces, hosts).await?,
+            SourcePlan::TooFew { .. } => return Err(Broken),
+        }
+        Ok(parts)
+    }
+
+    /// Fetches the same bytes of every chosen shard, wide enough for all that is wanted, and decodes the pieces from them.
+    async fn decode(
+        &self,
+        label: &SignedLabel,
+        pieces: Vec<Piece<'_>>,
+        hosts: &BTreeMap<ShardIndex, NodeId>,
+    ) -> Result<(), Broken> {
+        let (scheme, shard_len) = (label.label().scheme, label.label().shard_len);
+        let wide = decode::merge(pieces.iter().map(|piece| slice::widen(shard_len, &piece.range)));
+        let len = wide.iter().map(|range| range.end - range.start).sum::<u64>() * hosts.len() as u64;
+        let kib = len.div_ceil(1024).min(u64::from(DECODING_KIB)) as u32;
+        let _place = self.decoding.acquire_many(kib).await.map_err(|_| Broken)?;
+        let mut got = decode::Fetched::new();
+        for index in hosts.keys() {
+            got.extend(wide.iter().map(|range| {
+                let room = vec![0; (range.end - range.start) as usize];
+                ((index.0, range.start), room)
+            }));
+        }
+        let mut orders = Vec::with_capacity(got.len());
+        for ((index, start), room) in &mut got {
+            let index = ShardIndex(*index);
+            let range = *start..*start + room.len() as u64;
+            orders.push((Piece { index, range, room }, *hosts.get(&index).ok_or(Broken)?));
+        }
+        self.fetch_all(label, orders).await?;
+        tokio::task::block_in_place(|| decode::rebuild(scheme, &got, &wide, pieces)).ok_or(Broken)
+    }
+
+    /// Fetches pieces of shards, several at a time, each where it belongs; the first failure ends it, noted so that the next plan avoids it.
+    async fn fetch_all(&self, label: &SignedLabel, orders: Vec<(Piece<'_>, NodeId)>) -> Result<(), Broken> {
+        let mut waiting = orders.into_iter();
+        let mut running = FuturesUnordered::new();
+        loop {
+            while running.len() < FETCHES_MAX
+                && let Some((piece, host)) = waiting.next()
+            {
+                running.push(self.fetch_piece(label, piece, host));
             }
-            SourcePlan::TooFew { .. } => Err(Broken),
+            match running.next().await {
+                Some(fetched) => fetched?,
+                None => return Ok(()),
+            }
         }
     }
 
-    /// Fetches ranges of shards, several at a time; the first failure ends it, noted so that the next plan avoids it.
-    async fn fetch_all(
+    async fn fetch_piece(
         &self,
         label: &SignedLabel,
-        orders: BTreeSet<(u8, u64, u64, NodeId)>,
-    ) -> Result<decode::Fetched, Broken> {
-        let mut running =
-            futures::stream::iter(orders.into_iter().map(|(index, start, end, host)| async move {
-                let bytes = self.fetch_one(label, ShardIndex(index), start..end, host).await;
-                (ShardIndex(index), start, bytes)
-            }))
-            .buffer_unordered(FETCHES_MAX);
-        let mut got = decode::Fetched::new();
-        while let Some((index, start, bytes)) = running.next().await {
-            got.insert((index.0, start), bytes?);
-        }
-        Ok(got)
+        mut piece: Piece<'_>,
+        host: NodeId,
+    ) -> Result<(), Broken> {
+        let range = slice::widen(label.label().shard_len, &piece.range);
+        let shard = (piece.index, range);
+        let mut take = |offset: u64, bytes: &[u8]| piece.take(offset, bytes);
+        self.fetch_one(label, shard, host, &mut take).await
     }
 
     async fn fetch_one(
         &self,
         label: &SignedLabel,
-        index: ShardIndex,
-        range: Range<u64>,
+        (index, range): (ShardIndex, Range<u64>),
         host: NodeId,
-    ) -> Result<Vec<u8>, Broken> {
+        take: &mut fetch::Take<'_>,
+    ) -> Result<(), Broken> {
         let wanted = WantedRange {
             label: label.label(),
             label_id: label.id(),
@@ -297,17 +325,17 @@ impl HostSource {
         let len = ByteCount(wanted.range.end - wanted.range.start);
         for _ in 0..BUSY_RETRIES_MAX {
             let started = clock::instant();
-            match fetch::get_range(&self.node.links, host, &wanted).await {
-                Ok(bytes) => {
+            match fetch::get_range(&self.node.links, host, &wanted, take).await {
+                Ok(()) => {
                     let took = Span((clock::seconds_since(started) * 1000.0) as u64);
                     let mut speeds = self.speeds.lock();
                     if let Some(known) = speeds.get_mut(&host) {
                         known.speed.observe(Span::ZERO, took, len);
                     }
                     drop(speeds);
-                    self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    self.fetched.fetch_add(len.0, Ordering::Relaxed);
                     self.shards.fetch_add(1, Ordering::Relaxed);
-                    return Ok(bytes);
+                    return Ok(());
                 }
                 Err(FetchError::Busy(retry_after)) => {
                     tokio::time::sleep(std::time::Duration::from_millis(retry_after.0.min(5_000))).await;
@@ -367,24 +395,15 @@ fn plan_hosts(plan: &SourcePlan) -> Vec<NodeId> {
     }
 }
 
-/// For each range of a pack, the ranges of data shards that it lies in, widened to groups.
-fn shard_ranges(label: &SignedLabel, ranges: &[Range<u64>]) -> Vec<Vec<(ShardIndex, Range<u64>)>> {
+/// The data shards that ranges of a pack lie in.
+fn data_shards(label: &SignedLabel, ranges: &[Range<u64>]) -> BTreeSet<ShardIndex> {
     let label = label.label();
-    ranges
-        .iter()
-        .map(|range| {
-            let len = range.end - range.start;
-            nuthatch_erasure::geometry::shard_ranges(label.scheme, label.pack_len, range.start, len)
-                .into_iter()
-                .map(|part| {
-                    (
-                        part.index,
-                        slice::widen(label.shard_len, &(part.offset..part.offset + part.len)),
-                    )
-                })
-                .collect()
-        })
-        .collect()
+    let shards_of = |range: &Range<u64>| {
+        let len = range.end - range.start;
+        nuthatch_erasure::geometry::shard_ranges(label.scheme, label.pack_len, range.start, len)
+    };
+    let parts = ranges.iter().flat_map(shards_of);
+    parts.map(|part| part.index).collect()
 }
 
 impl PackSource for HostSource {

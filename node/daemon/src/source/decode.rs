@@ -1,42 +1,68 @@
-//! From ranges of shards to ranges of a pack: cutting, and decoding what is missing. Pure.
+//! From ranges of shards to ranges of a pack: where each piece belongs, and decoding what is missing. Pure.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use nuthatch_erasure::{Scheme, ShardIndex, coder, geometry};
-use nuthatch_format::label::SignedLabel;
+use nuthatch_format::label::Label;
+
+/// Bytes that are decoded at a time.
+const STRIP_LEN: u64 = 256 * 1024;
 
 /// Ranges of shards that are here, by shard and first byte.
 pub(super) type Fetched = BTreeMap<(u8, u64), Vec<u8>>;
 
-/// A part of a shard out of what was fetched.
-pub(super) fn cut(got: &Fetched, index: ShardIndex, range: &Range<u64>) -> Option<Vec<u8>> {
-    let ((shard, start), bytes) = got.range(..=(index.0, range.start)).next_back()?;
-    if *shard != index.0 {
-        return None;
-    }
-    let from = (range.start - start) as usize;
-    let to = from.checked_add((range.end - range.start) as usize)?;
-    bytes.get(from..to).map(<[u8]>::to_vec)
+/// A stretch of a shard, and the room for it where it is wanted: bytes are put there as they come and never copied again.
+pub(super) struct Piece<'b> {
+    /// The shard.
+    pub(super) index: ShardIndex,
+    /// Its bytes.
+    pub(super) range: Range<u64>,
+    /// As long as the range.
+    pub(super) room: &'b mut [u8],
 }
 
-/// The ranges of the pack, put together from parts of data shards that `part` gives.
-pub(super) fn assemble(
-    label: &SignedLabel,
-    ranges: &[Range<u64>],
-    part: impl Fn(ShardIndex, &Range<u64>) -> Option<Vec<u8>>,
-) -> Option<Vec<Vec<u8>>> {
-    let label = label.label();
-    let whole = |range: &Range<u64>| {
-        let mut bytes = Vec::with_capacity((range.end - range.start) as usize);
-        for shard in
-            geometry::shard_ranges(label.scheme, label.pack_len, range.start, range.end - range.start)
-        {
-            bytes.extend(part(shard.index, &(shard.offset..shard.offset + shard.len))?);
+impl Piece<'_> {
+    /// Keeps what belongs here of bytes of the shard that begin at `offset`.
+    pub(super) fn take(&mut self, offset: u64, bytes: &[u8]) {
+        let start = offset.max(self.range.start);
+        let end = self.range.end.min(offset + bytes.len() as u64);
+        if start >= end {
+            return;
         }
-        Some(bytes)
-    };
-    ranges.iter().map(whole).collect()
+        let to = (start - self.range.start) as usize..(end - self.range.start) as usize;
+        let from = (start - offset) as usize..(end - offset) as usize;
+        if let (Some(room), Some(part)) = (self.room.get_mut(to), bytes.get(from)) {
+            room.copy_from_slice(part);
+        }
+    }
+}
+
+/// Room for ranges of a pack, as far as they lie in it.
+pub(super) fn buffers(label: &Label, ranges: &[Range<u64>]) -> Vec<Vec<u8>> {
+    let len = |range: &Range<u64>| range.end.min(label.pack_len).saturating_sub(range.start);
+    ranges.iter().map(|range| vec![0; len(range) as usize]).collect()
+}
+
+/// The pieces of data shards that fill these buffers.
+pub(super) fn pieces<'b>(label: &Label, ranges: &[Range<u64>], buffers: &'b mut [Vec<u8>]) -> Vec<Piece<'b>> {
+    let mut pieces = Vec::new();
+    for (range, buffer) in ranges.iter().zip(buffers) {
+        let mut rest = buffer.as_mut_slice();
+        let len = range.end - range.start;
+        for part in geometry::shard_ranges(label.scheme, label.pack_len, range.start, len) {
+            let Some((room, behind)) = rest.split_at_mut_checked(part.len as usize) else {
+                break;
+            };
+            rest = behind;
+            pieces.push(Piece {
+                index: part.index,
+                range: part.offset..part.offset + part.len,
+                room,
+            });
+        }
+    }
+    pieces
 }
 
 /// Ranges joined where they touch or overlap, ascending.
@@ -53,28 +79,32 @@ pub(super) fn merge(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>>
     merged
 }
 
-/// A part of a data shard: as fetched, or decoded from the same part of enough others.
+/// Fills pieces of data shards: with what was fetched, or decoded from the same part of enough others.
 pub(super) fn rebuild(
     scheme: Scheme,
     got: &Fetched,
     wide: &[Range<u64>],
-    index: ShardIndex,
-    range: &Range<u64>,
-) -> Option<Vec<u8>> {
-    if let Some(bytes) = cut(got, index, range) {
-        return Some(bytes);
+    pieces: Vec<Piece<'_>>,
+) -> Option<()> {
+    let coder = coder(scheme);
+    for mut piece in pieces {
+        let around = wide
+            .iter()
+            .find(|wide| wide.start <= piece.range.start && piece.range.end <= wide.end)?;
+        let mut at = piece.range.start;
+        while at < piece.range.end {
+            let end = piece.range.end.min(at + STRIP_LEN);
+            let inside = (at - around.start) as usize..(end - around.start) as usize;
+            let have: Vec<(ShardIndex, &[u8])> = got
+                .iter()
+                .filter(|((_, start), _)| *start == around.start)
+                .filter_map(|((shard, _), bytes)| Some((ShardIndex(*shard), bytes.get(inside.clone())?)))
+                .collect();
+            piece.take(at, &coder.rebuild(&have, piece.index).ok()?);
+            at = end;
+        }
     }
-    let around = wide
-        .iter()
-        .find(|wide| wide.start <= range.start && range.end <= wide.end)?;
-    let from = (range.start - around.start) as usize;
-    let to = from + (range.end - range.start) as usize;
-    let have: Vec<(ShardIndex, &[u8])> = got
-        .iter()
-        .filter(|((_, start), _)| *start == around.start)
-        .filter_map(|((shard, _), bytes)| Some((ShardIndex(*shard), bytes.get(from..to)?)))
-        .collect();
-    coder(scheme).rebuild(&have, index).ok()
+    Some(())
 }
 
 #[cfg(test)]
@@ -91,24 +121,54 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_keeps_what_belongs_to_it_and_no_more() {
+        let mut room = [0; 4];
+        let mut piece = Piece {
+            index: ShardIndex(0),
+            range: 10..14,
+            room: &mut room,
+        };
+        piece.take(0, &[1; 10]);
+        piece.take(14, &[2; 5]);
+        piece.take(8, &[3; 4]);
+        piece.take(12, &[4; 9]);
+        assert_eq!(room, [3, 3, 4, 4]);
+    }
+
+    #[test]
     fn a_missing_part_is_decoded_from_the_same_part_of_others() {
         let scheme = Scheme::new(2, 2).unwrap();
-        let pack: Vec<u8> = (0..2000_u32).map(|i| (i * 7 % 251) as u8).collect();
+        let shard_len = 700_000;
+        let pack: Vec<u8> = (0..2 * shard_len as u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 9) as u8)
+            .collect();
         let parity = coder(scheme).parity_of(&pack);
-        let wide: Vec<Range<u64>> = std::iter::once(100..400).collect();
-        let part = |shard: &[u8]| shard[100..400].to_vec();
-        let got: Fetched = [((0, 100), part(&pack[..1000])), ((3, 100), part(&parity[1]))]
+        let (from, to) = (100, 600_000);
+        let wide: Vec<Range<u64>> = std::iter::once(from as u64..to as u64).collect();
+        let part = |shard: &[u8]| shard[from..to].to_vec();
+        let mut got: Fetched = [((0, 100), part(&pack[..shard_len])), ((3, 100), part(&parity[1]))]
             .into_iter()
             .collect();
-        assert_eq!(
-            rebuild(scheme, &got, &wide, ShardIndex(1), &(150..300)).unwrap(),
-            &pack[1150..1300]
-        );
-        assert_eq!(
-            rebuild(scheme, &got, &wide, ShardIndex(0), &(150..300)).unwrap(),
-            &pack[150..300]
-        );
-        let too_few: Fetched = [((0, 100), part(&pack[..1000]))].into_iter().collect();
-        assert_eq!(rebuild(scheme, &too_few, &wide, ShardIndex(1), &(150..300)), None);
+        let decoded = |got: &Fetched, index: u8, range: Range<usize>| {
+            let mut room = vec![0; range.len()];
+            let piece = Piece {
+                index: ShardIndex(index),
+                range: range.start as u64..range.end as u64,
+                room: &mut room,
+            };
+            rebuild(scheme, got, &wide, vec![piece]).map(|()| room)
+        };
+        for range in [150..300, 100..600_000, 300_000..599_999] {
+            for shard in 0..2 {
+                let there = usize::from(shard) * shard_len;
+                assert_eq!(
+                    decoded(&got, shard, range.clone()).unwrap(),
+                    &pack[there + range.start..there + range.end]
+                );
+            }
+        }
+        assert_eq!(decoded(&got, 1, 0..300), None);
+        got.remove(&(3, 100));
+        assert_eq!(decoded(&got, 1, 150..300), None);
     }
 }

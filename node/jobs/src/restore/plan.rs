@@ -8,11 +8,12 @@ use std::ops::Range;
 
 use nuthatch_disk::catalogue::PackNumber;
 use nuthatch_format::ChunkId;
+use nuthatch_format::padding::PACK_LEN;
 
 use super::ranges::{self, Shape};
 
 /// Most bytes that one read asks for, unless one section alone needs more.
-pub(crate) const READ_LEN_MAX: u64 = 8 * 1024 * 1024;
+pub(crate) const READ_LEN_MAX: u64 = PACK_LEN as u64;
 
 /// A chunk that is wanted, and the claim that is believed for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
