@@ -5,6 +5,8 @@
 //! memory than one circle. What people do is assumed, and stands in [`peers`] with its source or as an assumption.
 
 pub mod circle;
+pub mod figures;
 pub mod peers;
+pub mod plots;
 pub mod published;
 pub mod report;

@@ -1,14 +1,17 @@
 //! Runs stories from the command line: `--scenario NAME` (all without it), `--seed N` (one) or `--seeds N` (from 0; 100 without it).
 //! Prints the seed that failed; the same seed fails again.
 //!
-//! `durability [--peers N] [--years N] [--seed N]` reports what to expect of so many friends instead (100,000 peers and ten years
-//! without numbers).
+//! `durability [--peers N] [--years N] [--seed N] [--plots FOLDER]` reports what to expect of so many friends instead (100,000 peers and
+//! ten years without numbers), and draws it.
 #![deny(clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use nuthatch_simulations::durability::report::{Wanted, report};
+use nuthatch_simulations::durability::figures::{Figures, Wanted};
+use nuthatch_simulations::durability::plots::plots;
+use nuthatch_simulations::durability::report::report;
 use nuthatch_simulations::scenario::Scenario;
 
 /// What to run.
@@ -41,14 +44,22 @@ fn durability(arguments: &[String], out: &mut impl Write) -> ExitCode {
         years: 10,
         seed: 1,
     };
+    let mut plots_to = None;
     for pair in arguments.chunks(2) {
         let number = pair.get(1).and_then(|value| value.parse().ok());
         let place = match pair.first().map(String::as_str) {
             Some("--peers") => &mut wanted.peers,
             Some("--years") => &mut wanted.years,
             Some("--seed") => &mut wanted.seed,
+            Some("--plots") if pair.len() == 2 => {
+                plots_to = pair.get(1).map(PathBuf::from);
+                continue;
+            }
             _ => {
-                let _ = writeln!(std::io::stderr(), "options are --peers N, --years N and --seed N");
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "options are --peers N, --years N, --seed N and --plots FOLDER"
+                );
                 return ExitCode::from(2);
             }
         };
@@ -58,12 +69,40 @@ fn durability(arguments: &[String], out: &mut impl Write) -> ExitCode {
         };
         *place = number;
     }
-    let written = report(&wanted).is_ok_and(|text| out.write_all(text.as_bytes()).is_ok());
-    if written {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    match write_durability(&wanted, plots_to.as_deref(), out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            let _ = writeln!(std::io::stderr(), "{what}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+/// The report goes to standard output, plots to a folder, and what the run took, which is another each time, to standard error.
+fn write_durability(
+    wanted: &Wanted,
+    plots_to: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let figures = Figures::of(*wanted);
+    out.write_all(report(&figures)?.as_bytes())?;
+    if let Some(folder) = plots_to {
+        std::fs::create_dir_all(folder)?;
+        for plot in plots(&figures)? {
+            std::fs::write(folder.join(plot.name), plot.svg)?;
+        }
+    }
+    if let Some(peak) = peak_memory() {
+        writeln!(std::io::stderr(), "peak memory: {peak}")?;
+    }
+    Ok(())
+}
+
+/// The most memory that this process has had at a time, as Linux says it.
+fn peak_memory() -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().to_owned())
 }
 
 fn choose(arguments: &[String]) -> Result<Choice, String> {

@@ -30,10 +30,17 @@ pub enum RepairDecision {
     Unrepairable,
 }
 
+/// Shards (count) that a stripe may be without while it is left alone, however much parity it has: one of a dead host and one of a friend
+/// on a long journey. More parity than the target asks for was given so that sleeping friends block nothing, and would be lost for that if
+/// it were waited for.
+pub const MISSING_MAX: u8 = 2;
+
 /// Healthy shards (count, `data..=total`) below which a stripe is rebuilt: those that keep it readable after the target number of
-/// losses. Never more than it has in all: a stripe that can't reach the target is made as good as it can be.
+/// losses, or all but [`MISSING_MAX`] if that is more. Never more than it has in all: a stripe that can't reach the target is made as good
+/// as it can be.
 pub fn threshold(scheme: Scheme, target: u8) -> u8 {
-    scheme.data().saturating_add(target).min(scheme.total())
+    let spare = target.max(scheme.parity().saturating_sub(MISSING_MAX));
+    scheme.data().saturating_add(spare).min(scheme.total())
 }
 
 /// The verdict on one stripe; `free_hosts` are hosts that could take a shard of it, each in a domain that has none (count).

@@ -11,11 +11,11 @@ use nuthatch_erasure::Scheme;
 use nuthatch_format::Span;
 
 use crate::boundary::PackKind;
-use crate::repair::threshold;
+use crate::repair::{MISSING_MAX, threshold};
 use crate::rules::STRIPE_HOSTS_MAX;
 
 pub use history::{Dependence, Histories, HostHistory, HourLooks, Together, WEEK_HOURS};
-pub use odds::{HostsFail, Upkeep, here_at_once, hosts_fail_in_a_year};
+pub use odds::{HostsFail, Hours, Upkeep, hosts_fail_in_a_year};
 
 /// What a shape is to reach, and what it may cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,7 +36,7 @@ impl Default for Goals {
     fn default() -> Self {
         Self {
             loss_a_year: 2e-3,
-            restorable_now: 0.95,
+            restorable_now: 0.9,
             load_max: 3.0,
             upkeep: Upkeep::default(),
         }
@@ -70,18 +70,16 @@ pub struct Choice {
     pub outlook: Outlook,
 }
 
-impl Choice {
-    /// Bytes stored for each byte of a pack.
-    fn stored(&self) -> f64 {
-        f64::from(self.scheme.total()) / f64::from(self.scheme.data())
-    }
+/// Bytes stored for each byte of a pack.
+fn stored(scheme: Scheme) -> f64 {
+    f64::from(scheme.total()) / f64::from(scheme.data())
 }
 
 /// Part of the hosts (as `KNOWN_PARTS.0 / KNOWN_PARTS.1`) that must have been known long enough before histories decide anything: one
 /// new friend does not bring back the rule for strangers, a new circle has no other.
 const KNOWN_PARTS: (usize, usize) = (3, 4);
 
-/// The cheapest shape that survives `target` losses and one sleeping host more, and meets the goals; where none does, the one that comes
+/// The cheapest shape that survives `target` losses, with as many shards more as may be missing at rest, and meets the goals; where none does, the one that comes
 /// closest, which is the likeliest to be restorable among those that lose little enough. `None` while too few hosts are known: then the
 /// rule by numbers holds.
 ///
@@ -94,25 +92,26 @@ pub fn choose(histories: &Histories, target: u8, kind: PackKind, goals: &Goals) 
         return None;
     }
     let width_max = hosts.len().min(STRIPE_HOSTS_MAX);
-    let parity_min = (usize::from(target) + 1).min(width_max - 1);
     let fair = (histories.domain_count() as f64 / goals.load_max).ceil() as usize;
-    let data_min = fair.clamp(1, width_max - parity_min);
+    // A spare shard that is dearer than the load allows is done without, the one for the sleeper is not.
+    let data_min = fair.clamp(1, (width_max - 1).saturating_sub(usize::from(target)).max(1));
+    let parity_min = (usize::from(target) + usize::from(MISSING_MAX)).min(width_max - data_min);
+    let hours = Hours::of(histories);
     let mut best: Option<Choice> = None;
     for width in parity_min + data_min..=width_max {
         let chosen: Vec<usize> = hosts.iter().copied().take(width).collect();
-        let here = here_at_once(histories, &chosen);
         for data in data_min..=width - parity_min {
             let Some(scheme) = scheme_of(data, width) else {
                 continue;
             };
-            let outlook = Outlook {
-                loss_a_year: owner_loses(histories, scheme, &chosen, (target, goals)),
-                restorable_now: here.iter().skip(data).sum(),
-            };
+            let is_dearer = |best: &Choice| best.outlook.meets(goals) && stored(scheme) > stored(best.scheme);
+            if best.as_ref().is_some_and(is_dearer) {
+                continue;
+            }
             let choice = Choice {
                 scheme,
                 hosts: chosen.clone(),
-                outlook,
+                outlook: outlook((histories, &hours), scheme, &chosen, (target, goals)),
             };
             if best
                 .as_ref()
@@ -124,7 +123,7 @@ pub fn choose(histories: &Histories, target: u8, kind: PackKind, goals: &Goals) 
     }
     match kind {
         PackKind::Data => best,
-        PackKind::Meta => best.map(|best| with_one_more(best, &hosts, histories, (target, goals))),
+        PackKind::Meta => best.map(|best| with_one_more(best, &hosts, (histories, &hours), (target, goals))),
     }
 }
 
@@ -140,10 +139,10 @@ fn is_preferred(choice: &Choice, than: &Choice, goals: &Goals) -> bool {
     match (choice.outlook.meets(goals), than.outlook.meets(goals)) {
         (true, false) => true,
         (false, true) => false,
-        (true, true) if (choice.stored() - than.stored()).abs() < 1e-9 => {
+        (true, true) if (stored(choice.scheme) - stored(than.scheme)).abs() < 1e-9 => {
             choice.outlook.loss_a_year < than.outlook.loss_a_year
         }
-        (true, true) => choice.stored() < than.stored(),
+        (true, true) => stored(choice.scheme) < stored(than.scheme),
         (false, false) => match (lasts(choice), lasts(than)) {
             (true, true) => choice.outlook.restorable_now > than.outlook.restorable_now,
             (false, false) => choice.outlook.loss_a_year < than.outlook.loss_a_year,
@@ -156,7 +155,7 @@ fn is_preferred(choice: &Choice, than: &Choice, goals: &Goals) -> bool {
 fn with_one_more(
     choice: Choice,
     hosts: &[usize],
-    histories: &Histories,
+    seen: (&Histories, &Hours),
     (target, goals): (u8, &Goals),
 ) -> Choice {
     let width = (choice.hosts.len() + 1).min(hosts.len()).min(STRIPE_HOSTS_MAX);
@@ -170,7 +169,7 @@ fn with_one_more(
         return choice;
     };
     let chosen: Vec<usize> = hosts.iter().copied().take(width).collect();
-    let outlook = outlook(histories, scheme, &chosen, (target, goals));
+    let outlook = outlook(seen, scheme, &chosen, (target, goals));
     Choice {
         scheme,
         hosts: chosen,
@@ -178,17 +177,21 @@ fn with_one_more(
     }
 }
 
-/// The outlook of a shape on hosts that were chosen some other way, for showing it. Hosts by their place; those that are not known count
-/// for what is known of them.
+/// The outlook of a shape on some hosts, also on such as were chosen some other way. Hosts by their place; those that are not known count
+/// for what is known of them. A stripe rests with any number of shards from the threshold of repair to all; it is taken for as likely
+/// to have each, and each shard for as likely to be the missing one.
 pub fn outlook(
-    histories: &Histories,
+    (histories, hours): (&Histories, &Hours),
     scheme: Scheme,
     hosts: &[usize],
     (target, goals): (u8, &Goals),
 ) -> Outlook {
+    let rests = f64::from(threshold(scheme, target)) + f64::from(scheme.total());
+    let present = rests / (2.0 * f64::from(scheme.total()));
     Outlook {
         loss_a_year: owner_loses(histories, scheme, hosts, (target, goals)),
-        restorable_now: here_at_once(histories, hosts)
+        restorable_now: hours
+            .here_at_once(hosts, present)
             .iter()
             .skip(usize::from(scheme.data()))
             .sum(),

@@ -3,111 +3,33 @@
 //!
 //! What is decided (shape, target, grace, when to rebuild, from which source) is decided by the engine's functions.
 
+mod looks;
 mod repairs;
+mod setting;
+mod shapes;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
 use nuthatch_engine::Scheme;
-use nuthatch_engine::boundary::PackKind;
-use nuthatch_engine::durability::{shape_for, target_for};
+use nuthatch_engine::durability::target_for;
 use nuthatch_engine::presence::grace;
 use nuthatch_engine::repair::RepairSource;
 use nuthatch_engine::rules::{PresenceRules, Rules};
 use nuthatch_format::Span;
 
-use super::peers::{Draws, Lives, is_on};
+use super::peers::{Draws, Machine};
+pub use setting::{Deaths, Knowledge, Setting, Shaping, Tally};
+use shapes::shapes;
 
 /// Milliseconds of an hour.
 const HOUR: u64 = 3_600_000;
 /// Milliseconds of a day.
 const DAY: u64 = 24 * HOUR;
-/// Between two looks at whether an archive could be restored at that moment.
+/// Sets draws for what was seen before the first day apart from those after it: the fraction of the root of two.
+const SHAPES_SALT: u64 = 0x6a09_e667_f3bc_c908;
+/// Between two looks at whether an archive could be restored: every hour of the day and day of the week comes in turn.
 const LOOK: u64 = 61 * DAY + 5 * HOUR;
-
-/// Who decides when a host has gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Knowledge {
-    /// A node, from what it has seen.
-    Node,
-    /// Somebody who knows at once who is dead, has that rebuilt, and knows that everybody else comes back.
-    Oracle,
-}
-
-/// What is simulated.
-#[derive(Debug, Clone, Copy)]
-pub struct Setting {
-    /// Members beside each owner (count): its possible hosts.
-    pub friends: usize,
-    /// How long, in days.
-    pub days: u64,
-    /// What machines do.
-    pub lives: Lives,
-    /// Who decides.
-    pub knowledge: Knowledge,
-    /// Plaintext of each archive, in bytes.
-    pub archive_len: f64,
-    /// What a machine uploads in an hour, in bytes.
-    pub upload_an_hour: f64,
-}
-
-impl Setting {
-    /// Ten years of an archive of 100 GB at 20 Mbit/s upwards.
-    pub fn new(friends: usize) -> Self {
-        Self {
-            friends,
-            days: 3650,
-            lives: Lives::default(),
-            knowledge: Knowledge::Node,
-            archive_len: 100e9,
-            upload_an_hour: 20e6 / 8.0 * 3600.0,
-        }
-    }
-}
-
-/// What came of it, summed over archives.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Tally {
-    /// Archives (count).
-    pub archives: u64,
-    /// Archives that could not be restored any more when their owner needed it (count).
-    pub lost: u64,
-    /// Times that fewer than k shards were left in the world, the owner's own files aside (count).
-    pub below_k: u64,
-    /// Bytes moved to rebuild shards.
-    pub repair_bytes: f64,
-    /// Shards rebuilt (count).
-    pub rebuilt: u64,
-    /// Of them, for hosts that came back (count).
-    pub rebuilt_in_vain: u64,
-    /// Days of archives, and of these the days at which fewer losses were survived than should be.
-    pub days: f64,
-    /// See `days`.
-    pub days_below_target: f64,
-    /// Looks at whether the archive could be restored at that moment (count), and those at which it could.
-    pub looks: u64,
-    /// See `looks`.
-    pub restorable: u64,
-    /// Machines lost for good (count).
-    pub deaths: u64,
-}
-
-impl Tally {
-    /// Adds another.
-    pub fn add(&mut self, other: &Self) {
-        self.archives += other.archives;
-        self.lost += other.lost;
-        self.below_k += other.below_k;
-        self.repair_bytes += other.repair_bytes;
-        self.rebuilt += other.rebuilt;
-        self.rebuilt_in_vain += other.rebuilt_in_vain;
-        self.days += other.days;
-        self.days_below_target += other.days_below_target;
-        self.looks += other.looks;
-        self.restorable += other.restorable;
-        self.deaths += other.deaths;
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
@@ -116,6 +38,7 @@ enum Happening {
     Dies { slot: usize, life: u32 },
     GraceEnds { slot: usize, life: u32, since: u64 },
     Replaced { slot: usize },
+    DiesSoon { slot: usize },
     Disaster,
     Repaired { owner: usize, attempt: u32 },
     Look,
@@ -124,7 +47,7 @@ enum Happening {
 /// A member's place in the circle: one machine after the other.
 #[derive(Debug, Clone)]
 struct Member {
-    peer: u64,
+    machine: Machine,
     life: u32,
     is_alive: bool,
     /// Since when nobody has seen it; `None` while it comes and goes by its habit.
@@ -133,6 +56,8 @@ struct Member {
     is_gone: bool,
     born: u64,
     longest_absence: u64,
+    /// When its grace ends, while it is away.
+    grace_ends: u64,
 }
 
 /// A shard of an archive.
@@ -145,10 +70,13 @@ struct Shard {
 
 #[derive(Debug, Clone)]
 struct Archive {
+    scheme: Scheme,
+    /// Who gets shards, the most wanted first.
+    order: Vec<usize>,
     /// One for each shard of the shape; `None` while nobody has ever got it.
     shards: Vec<Option<Shard>>,
-    /// Former holders of rebuilt shards that were not known to be dead.
-    given_up: Vec<Shard>,
+    /// Former holders of rebuilt shards that were not known to be dead, and which shard they have.
+    given_up: Vec<(usize, Shard)>,
     repair: Option<Repair>,
     attempt: u32,
     is_below_k: bool,
@@ -158,6 +86,8 @@ struct Archive {
 
 #[derive(Debug, Clone)]
 struct Repair {
+    begun: u64,
+    done: u64,
     source: RepairSource,
     /// Shard and the slot that is to get it.
     moves: Vec<(usize, Shard)>,
@@ -167,14 +97,11 @@ struct Repair {
 struct World<'s> {
     setting: &'s Setting,
     rules: PresenceRules,
-    seed: u64,
-    scheme: Scheme,
     target: u8,
     members: Vec<Member>,
     archives: Vec<Archive>,
     queue: BinaryHeap<Reverse<(u64, u64, Happening)>>,
     queued: u64,
-    next_peer: u64,
     draws: Draws,
     tally: Tally,
 }
@@ -182,32 +109,33 @@ struct World<'s> {
 /// Runs a circle; `None` when so few friends have no shape.
 pub fn run(setting: &Setting, seed: u64, circle: u64) -> Option<Tally> {
     let target = target_for(setting.friends, None);
-    let scheme = shape_for(setting.friends, target, PackKind::Data)?;
     let count = setting.friends + 1;
+    let machines: Vec<Machine> = (0..count as u64)
+        .map(|slot| Machine::of(setting.mix, seed, (circle << 8) + slot))
+        .collect();
     let mut world = World {
         setting,
         rules: Rules::default().presence,
-        seed,
-        scheme,
         target,
         members: Vec::with_capacity(count),
         archives: Vec::with_capacity(count),
         queue: BinaryHeap::new(),
         queued: 0,
-        next_peer: circle << 20,
         draws: Draws::new(seed, circle),
         tally: Tally::default(),
     };
-    for slot in 0..count {
-        world.join(slot, 0, 0);
-    }
-    for owner in 0..count {
-        let hosts = (1..count).map(|step| (owner + step) % count);
-        let shards = hosts
-            .map(|slot| Some(Shard { slot, life: 0 }))
-            .take(usize::from(scheme.total()));
+    for shape in shapes(
+        &machines,
+        setting,
+        (target, &mut Draws::new(seed ^ SHAPES_SALT, circle)),
+    )? {
+        let first = shape.order.iter().take(usize::from(shape.scheme.total()));
+        let mut shards: Vec<_> = first.map(|slot| Some(Shard { slot: *slot, life: 0 })).collect();
+        shards.resize(usize::from(shape.scheme.total()), None);
         world.archives.push(Archive {
-            shards: shards.collect(),
+            scheme: shape.scheme,
+            order: shape.order,
+            shards,
             given_up: Vec::new(),
             repair: None,
             attempt: 0,
@@ -216,8 +144,10 @@ pub fn run(setting: &Setting, seed: u64, circle: u64) -> Option<Tally> {
             below_target_since: None,
         });
     }
-    let first_disaster = world.draws.exponential(setting.lives.between_disasters);
-    world.at(days(first_disaster), Happening::Disaster);
+    for (slot, machine) in machines.into_iter().enumerate() {
+        world.join(slot, machine, (0, 0));
+    }
+    world.plan_deaths();
     world.at(LOOK, Happening::Look);
     Some(world.run())
 }
@@ -244,6 +174,8 @@ impl World<'_> {
         for owner in 0..self.archives.len() {
             self.count_time(owner, end, false);
         }
+        self.count_shares();
+        self.tally.circles = 1;
         self.tally.archives = self.archives.len() as u64;
         self.tally.days = (self.archives.len() as u64 * self.setting.days) as f64;
         self.tally
@@ -262,6 +194,7 @@ impl World<'_> {
                 }
             }
             Happening::Replaced { slot } => self.replaced(now, slot),
+            Happening::DiesSoon { slot } => self.dies(now, slot),
             Happening::Disaster => {
                 for slot in 0..self.members.len() {
                     if self.members[slot].is_alive && self.draws.unit() < self.setting.lives.disaster_share {
@@ -281,25 +214,45 @@ impl World<'_> {
         self.members[slot].is_alive && self.members[slot].life == life
     }
 
-    /// A machine begins its life in a slot.
-    fn join(&mut self, slot: usize, life: u32, now: u64) {
+    /// Plans what is lost otherwise than at the end of a machine's own life.
+    fn plan_deaths(&mut self) {
+        match self.setting.deaths {
+            Deaths::ByRates => {
+                let first = self.draws.exponential(self.setting.lives.between_disasters);
+                self.at(days(first), Happening::Disaster);
+            }
+            Deaths::Exactly(count) => {
+                let mut slots: Vec<usize> = (0..self.members.len()).collect();
+                for _ in 0..count.min(self.members.len()) {
+                    let slot = slots.swap_remove(self.draws.below(slots.len()));
+                    let when = days(self.draws.unit() * self.setting.days as f64);
+                    self.at(when, Happening::DiesSoon { slot });
+                }
+            }
+        }
+    }
+
+    /// A machine begins its life in a slot: its number and the time.
+    fn join(&mut self, slot: usize, machine: Machine, (life, now): (u32, u64)) {
         let member = Member {
-            peer: self.next_peer,
+            machine,
             life,
             is_alive: true,
             away_since: None,
             is_gone: false,
             born: now,
             longest_absence: 0,
+            grace_ends: 0,
         };
-        self.next_peer += 1;
         if slot < self.members.len() {
             self.members[slot] = member;
         } else {
             self.members.push(member);
         }
-        let dies = now + days(self.draws.exponential(self.setting.lives.life));
-        self.at(dies, Happening::Dies { slot, life });
+        if self.setting.deaths == Deaths::ByRates {
+            let dies = now + days(self.draws.exponential(self.setting.lives.life));
+            self.at(dies, Happening::Dies { slot, life });
+        }
         let leaves = now + days(self.draws.exponential(self.setting.lives.between_absences));
         self.at(leaves, Happening::Leaves { slot, life });
     }
@@ -319,6 +272,7 @@ impl World<'_> {
         let age = Span(now - member.born);
         let ends = now + grace(age, Span(member.longest_absence), &self.rules).0;
         let (life, since) = (member.life, now);
+        self.members[slot].grace_ends = ends;
         self.at(ends, Happening::GraceEnds { slot, life, since });
     }
 
@@ -329,17 +283,11 @@ impl World<'_> {
         };
         member.longest_absence = member.longest_absence.max(now - since);
         member.is_gone = false;
-        let life = member.life;
+        let (life, is_within_grace) = (member.life, now < member.grace_ends);
         let leaves = now + days(self.draws.exponential(self.setting.lives.between_absences));
         self.at(leaves, Happening::Leaves { slot, life });
-        for archive in &mut self.archives {
-            // What was rebuilt elsewhere meanwhile is released.
-            let before = archive.given_up.len();
-            archive
-                .given_up
-                .retain(|shard| shard.slot != slot || shard.life != life);
-            self.tally.rebuilt_in_vain += (before - archive.given_up.len()) as u64;
-        }
+        self.adopt_again(slot, is_within_grace);
+        self.stop_needless_repairs(now);
         self.look_at_all(now);
     }
 
@@ -365,45 +313,15 @@ impl World<'_> {
 
     /// A new machine: its owner restores, and its vault is empty. The others learn that the old one is gone.
     fn replaced(&mut self, now: u64, slot: usize) {
-        if self.alive_count(slot) < usize::from(self.scheme.data()) && !self.archives[slot].is_lost {
+        let data = usize::from(self.archives[slot].scheme.data());
+        if self.alive_count(slot) < data && !self.archives[slot].is_lost {
             self.archives[slot].is_lost = true;
             self.tally.lost += 1;
         }
         let life = self.members[slot].life + 1;
-        self.join(slot, life, now);
+        // The person stays, with the same habits.
+        self.join(slot, self.members[slot].machine, (life, now));
         self.look_at_all(now);
-    }
-
-    /// Shards that exist (count), wherever their machine is.
-    fn alive_count(&self, owner: usize) -> usize {
-        let shards = self.archives[owner].shards.iter().flatten();
-        shards
-            .filter(|shard| self.is_living(shard.slot, shard.life))
-            .count()
-    }
-
-    /// Takes note of how many shards exist.
-    fn count(&mut self, owner: usize, now: u64) {
-        let alive = self.alive_count(owner);
-        let is_below_k = alive < usize::from(self.scheme.data());
-        if is_below_k && !self.archives[owner].is_below_k {
-            self.tally.below_k += 1;
-        }
-        self.archives[owner].is_below_k = is_below_k;
-        let is_below = alive < usize::from(self.scheme.data()) + usize::from(self.target);
-        self.count_time(owner, now, is_below);
-    }
-
-    fn count_time(&mut self, owner: usize, now: u64, is_below: bool) {
-        let archive = &mut self.archives[owner];
-        match (archive.below_target_since, is_below) {
-            (Some(since), false) => {
-                self.tally.days_below_target += (now - since) as f64 / DAY as f64;
-                archive.below_target_since = None;
-            }
-            (None, true) => archive.below_target_since = Some(now),
-            (Some(_), true) | (None, false) => {}
-        }
     }
 
     fn look_at_all(&mut self, now: u64) {
@@ -411,26 +329,6 @@ impl World<'_> {
             self.count(owner, now);
             self.look_at(owner, now);
         }
-    }
-
-    fn look_for_restore(&mut self, now: u64) {
-        let hour = now / HOUR;
-        let on: BTreeMap<usize, u32> = (0..self.members.len())
-            .filter(|slot| {
-                let member = &self.members[*slot];
-                member.is_alive && member.away_since.is_none() && is_on(self.seed, member.peer, hour)
-            })
-            .map(|slot| (slot, self.members[slot].life))
-            .collect();
-        for archive in &self.archives {
-            let shards = archive.shards.iter().flatten();
-            let count = shards
-                .filter(|shard| on.get(&shard.slot) == Some(&shard.life))
-                .count();
-            self.tally.looks += 1;
-            self.tally.restorable += u64::from(count >= usize::from(self.scheme.data()));
-        }
-        self.at(now + LOOK, Happening::Look);
     }
 }
 

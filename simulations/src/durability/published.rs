@@ -23,25 +23,39 @@ pub struct Upkeep {
     pub left: u8,
     /// Mean life of a machine, in months.
     pub life: f64,
+    /// Bytes moved per byte kept and month, as printed.
+    pub published: f64,
+    /// Nines of durability, as printed (count).
+    pub nines: u8,
 }
 
 impl Upkeep {
     /// The cases of the Storj white paper (version 3, 2018, section on repair).
     pub const CASES: [Self; 5] = [
-        Self::of(20, 40, 35, 1.0),
-        Self::of(20, 40, 30, 6.0),
-        Self::of(30, 70, 40, 6.0),
-        Self::of(20, 40, 25, 12.0),
-        Self::of(40, 120, 45, 12.0),
+        Self::of((20, 40, 35), 1.0, (9.36, 8)),
+        Self::of((20, 40, 30), 6.0, (0.87, 17)),
+        Self::of((30, 70, 40), 6.0, (0.60, 15)),
+        Self::of((20, 40, 25), 12.0, (0.31, 13)),
+        Self::of((40, 120, 45), 12.0, (0.24, 11)),
     ];
 
-    const fn of(data: u8, total: u8, left: u8, life: f64) -> Self {
+    const fn of((data, total, left): (u8, u8, u8), life: f64, (published, nines): (f64, u8)) -> Self {
         Self {
             data,
             total,
             left,
             life,
+            published,
+            nines,
         }
+    }
+
+    /// Nines of durability in a year (count) when each stripe is rebuilt so many days after it has come to `left`: the repairs of a year
+    /// times the probability that more leave meanwhile than can be spared, by Poisson.
+    pub fn nines(self, repair_days: f64) -> f64 {
+        let mean = f64::from(self.left) * repair_days / (30.0 * self.life);
+        let repairs = 12.0 / (self.life * (f64::from(self.total) / f64::from(self.left)).ln());
+        -(repairs * poisson_above(u32::from(self.left - self.data), mean)).log10()
     }
 
     /// Bytes moved per byte kept and month, by the formula there: `a (n - m + k) / (k ln(n / m))` with `a = 1 / life`.
@@ -103,39 +117,59 @@ impl Month {
     pub fn loss_by_poisson(self) -> f64 {
         let mean = Self::CHURN * f64::from(self.total);
         let spare = u32::from(self.total - self.data);
-        let mut term = (-mean).exp();
-        for count in 1..=spare {
-            term *= mean / f64::from(count);
-        }
-        // From the first number of losses that is too large, so that no digits cancel.
-        let mut sum = 0.0;
-        for count in spare + 1..spare + 200 {
-            term *= mean / f64::from(count);
-            sum += term;
-        }
-        sum
+        poisson_above(spare, mean)
     }
 
     /// The same by simulation. `repair_days`: a lost shard is replaced after so many days, as ours are once their host counts as gone
     /// or has said that it is leaving; `None`: never.
-    pub fn loss_by_simulation(self, repair_days: Option<f64>, draws: &mut Draws) -> f64 {
+    pub fn by_simulation(self, repair_days: Option<f64>, draws: &mut Draws) -> Survived {
         let rate = Self::CHURN * f64::from(self.total) / 30.0;
         let spare = usize::from(self.total - self.data);
-        let mut lost = 0_u32;
+        let (mut lost, mut replaced) = (0_u32, 0_usize);
         for _ in 0..MONTHS {
             let mut holes: Vec<f64> = Vec::new();
             let mut day = draws.exponential(1.0 / rate);
             while day < 30.0 && holes.len() <= spare {
                 if let Some(repair) = repair_days {
+                    let before = holes.len();
                     holes.retain(|since| day - since < repair);
+                    replaced += before - holes.len();
                 }
                 holes.push(day);
                 day += draws.exponential(1.0 / rate);
             }
             lost += u32::from(holes.len() > spare);
+            let due = |since: &&f64| repair_days.is_some_and(|repair| 30.0 - **since >= repair);
+            replaced += holes.iter().filter(due).count();
         }
-        f64::from(lost) / f64::from(MONTHS)
+        Survived {
+            lost: f64::from(lost) / f64::from(MONTHS),
+            moved: replaced as f64 / f64::from(self.data) / f64::from(MONTHS),
+        }
     }
+}
+
+/// Probability that a Poisson variable of this mean is above a count. Summed from there on, so that no digits cancel.
+fn poisson_above(count: u32, mean: f64) -> f64 {
+    let mut term = (-mean).exp();
+    for count in 1..=count {
+        term *= mean / f64::from(count);
+    }
+    let mut sum = 0.0;
+    for count in count + 1..count + 200 {
+        term *= mean / f64::from(count);
+        sum += term;
+    }
+    sum
+}
+
+/// How a month went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Survived {
+    /// Probability that it can't be read at the end (`0..=1`).
+    pub lost: f64,
+    /// Bytes moved from the owner's files to replace shards, per byte kept.
+    pub moved: f64,
 }
 
 #[cfg(test)]
@@ -144,13 +178,14 @@ mod tests {
 
     #[test]
     fn published_repair_traffic_is_reproduced_and_beaten() {
-        let published = [9.36, 0.87, 0.60, 0.31, 0.24];
         let mut draws = Draws::new(1, 0);
-        for (case, published) in Upkeep::CASES.into_iter().zip(published) {
+        for case in Upkeep::CASES {
+            let published = case.published;
             assert!((case.by_formula() / published - 1.0).abs() < 0.03, "{case:?}");
             let simulated = case.by_simulation(RepairSource::Shards, &mut draws);
             assert!((simulated / published - 1.0).abs() < 0.1, "{case:?}: {simulated}");
             assert!(case.by_simulation(RepairSource::Files, &mut draws) < 0.7 * simulated);
+            assert!(case.nines(1.0) > case.nines(14.0));
         }
     }
 
@@ -162,9 +197,9 @@ mod tests {
             let loss = case.loss_by_poisson();
             assert!((loss / published - 1.0).abs() < 0.1, "{case:?}: {loss:e}");
             if loss > 1e-3 {
-                let simulated = case.loss_by_simulation(None, &mut draws);
+                let simulated = case.by_simulation(None, &mut draws).lost;
                 assert!((simulated / loss - 1.0).abs() < 0.1, "{case:?}: {simulated:e}");
-                assert!(case.loss_by_simulation(Some(14.0), &mut draws) < simulated);
+                assert!(case.by_simulation(Some(14.0), &mut draws).lost < simulated);
             }
         }
     }

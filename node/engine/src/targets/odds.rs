@@ -2,7 +2,7 @@
 
 use nuthatch_erasure::Scheme;
 
-use super::history::{Dependence, Histories, WEEK_HOURS};
+use super::history::{Dependence, Histories, HostHistory, WEEK_HOURS};
 
 /// Days of a year (count).
 const DAYS: u32 = 365;
@@ -28,36 +28,61 @@ impl Default for Upkeep {
     }
 }
 
-/// For each number of hosts, from none to all of `chosen`: how likely just so many are here at a moment of no particular choice.
-///
-/// Within an hour of the week hosts count as independent, but for those whose history says otherwise: of these it is supposed that with
-/// the probability of their dependence one thing decides for all of them, who is here less being away first.
-pub fn here_at_once(histories: &Histories, chosen: &[usize]) -> Vec<f64> {
-    let groups = groups(chosen, &histories.dependences());
-    let by_hour: Vec<[f64; WEEK_HOURS]> = chosen
-        .iter()
-        .map(|place| {
-            histories
-                .hosts
-                .get(*place)
-                .map_or([0.0; WEEK_HOURS], super::HostHistory::by_hour)
-        })
-        .collect();
-    let mut sum = vec![0.0; chosen.len() + 1];
-    for hour in 0..WEEK_HOURS {
-        let mut here = vec![1.0];
-        for (members, strength) in &groups {
-            let likely: Vec<f64> = members
-                .iter()
-                .filter_map(|member| by_hour.get(*member).and_then(|hours| hours.get(hour)).copied())
-                .collect();
-            here = convolved(&here, &group_at_once(likely, *strength));
-        }
-        for (sum, part) in sum.iter_mut().zip(here) {
-            *sum += part / WEEK_HOURS as f64;
+/// When hosts are here, as their histories let expect it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hours {
+    by_hour: Vec<[f64; WEEK_HOURS]>,
+    dependences: Vec<Dependence>,
+}
+
+impl Hours {
+    /// Of all hosts.
+    pub fn of(histories: &Histories) -> Self {
+        Self {
+            by_hour: histories.hosts.iter().map(HostHistory::by_hour).collect(),
+            dependences: histories.dependences(),
         }
     }
-    sum
+
+    /// For each number of hosts, from none to all of `chosen` (by their place in the histories): how likely just so many are here with their
+    /// shard at a moment of no particular choice, when each still has it with probability `present` (`0..=1`).
+    ///
+    /// Within an hour of the week hosts count as independent, but for those whose history says otherwise: of these it is supposed that with
+    /// the probability of their dependence one thing decides for all of them, who is here less being away first.
+    pub fn here_at_once(&self, chosen: &[usize], present: f64) -> Vec<f64> {
+        let groups = groups(chosen, &self.dependences);
+        let mut sum = vec![0.0; chosen.len() + 1];
+        for hour in 0..WEEK_HOURS {
+            let mut here = Vec::with_capacity(chosen.len() + 1);
+            here.push(1.0);
+            for (members, strength) in &groups {
+                let likely = members.iter().filter_map(|member| {
+                    let hours = self.by_hour.get(*chosen.get(*member)?)?;
+                    hours.get(hour).map(|here| here * present)
+                });
+                if members.len() == 1 {
+                    likely.for_each(|likely| one_more(&mut here, likely));
+                } else {
+                    here = convolved(&here, &group_at_once(likely.collect(), *strength));
+                }
+            }
+            for (sum, part) in sum.iter_mut().zip(here) {
+                *sum += part / WEEK_HOURS as f64;
+            }
+        }
+        sum
+    }
+}
+
+/// Adds a host that is here with this probability.
+fn one_more(here: &mut Vec<f64>, likely: f64) {
+    let mut before = 0.0;
+    for count in here.iter_mut() {
+        let now = *count;
+        *count = now * (1.0 - likely) + before * likely;
+        before = now;
+    }
+    here.push(before * likely);
 }
 
 /// Hosts (by their place in `chosen`) that depend on each other, directly or through others, and how strongly.
@@ -96,7 +121,7 @@ fn groups(chosen: &[usize], dependences: &[Dependence]) -> Vec<(Vec<usize>, f64)
 fn group_at_once(mut likely: Vec<f64>, strength: f64) -> Vec<f64> {
     let mut alone = vec![1.0];
     for here in &likely {
-        alone = convolved(&alone, &[1.0 - here, *here]);
+        one_more(&mut alone, *here);
     }
     if likely.len() < 2 || strength <= 0.0 {
         return alone;
@@ -163,10 +188,15 @@ pub fn hosts_fail_in_a_year(scheme: Scheme, threshold: u8, hazard: f64, upkeep: 
     for begin in left.iter_mut().skip(threshold) {
         *begin = 1.0 / (total + 1 - threshold) as f64;
     }
+    let loses_one: Vec<f64> = (0..=i32::from(scheme.total()))
+        .map(|shards| 1.0 - stays.powi(shards))
+        .collect();
+    let mut next = vec![0.0; total + 1];
     let (mut one_by_one, mut by_disaster) = (0.0, 0.0);
     for _ in 0..DAYS {
-        let mut next = vec![0.0; total + 1];
-        for (shards, (probability, fatal)) in left.iter().zip(&fatal).enumerate().skip(data) {
+        next.fill(0.0);
+        let each = left.iter().zip(&fatal).zip(&loses_one).enumerate();
+        for (shards, ((probability, fatal), loses_one)) in each.skip(data) {
             by_disaster += probability * disaster * fatal;
             let goes_on = probability * (1.0 - disaster * fatal);
             let rebuilt = if shards < threshold {
@@ -175,7 +205,7 @@ pub fn hosts_fail_in_a_year(scheme: Scheme, threshold: u8, hazard: f64, upkeep: 
                 0.0
             };
             let rests = goes_on - rebuilt;
-            let one_less = rests * (1.0 - stays.powi(i32::try_from(shards).unwrap_or(i32::MAX)));
+            let one_less = rests * loses_one;
             add(&mut next, total, rebuilt);
             add(&mut next, shards, rests - one_less);
             if shards > data {
@@ -184,7 +214,7 @@ pub fn hosts_fail_in_a_year(scheme: Scheme, threshold: u8, hazard: f64, upkeep: 
                 one_by_one += one_less;
             }
         }
-        left = next;
+        std::mem::swap(&mut left, &mut next);
     }
     HostsFail {
         one_by_one,
@@ -202,7 +232,7 @@ fn add(to: &mut [f64], at: usize, what: f64) {
 fn too_many_lost(shards: usize, data: usize, share: f64) -> f64 {
     let mut left = vec![1.0];
     for _ in 0..shards {
-        left = convolved(&left, &[share, 1.0 - share]);
+        one_more(&mut left, 1.0 - share);
     }
     left.iter().take(data).sum()
 }
