@@ -13,10 +13,12 @@ mod dir_writer;
 mod entry;
 mod env;
 mod face;
+mod harvest;
 mod known;
 pub mod outlet;
 mod packer;
 mod read;
+mod reseal;
 mod roots;
 mod sequencer;
 mod sink;
@@ -32,6 +34,7 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use nuthatch_disk::catalogue::PackNumber;
+use nuthatch_disk::file_cache::BackupSource;
 use nuthatch_disk::owners::Owners;
 use nuthatch_disk::source::FileTime;
 use nuthatch_format::chunker::{Chunker, ChunkerParams};
@@ -46,6 +49,7 @@ use crate::pattern::PatternSet;
 use crate::progress::{Progress, Warning, WarningKind};
 use crate::snapshot_path::{self, PathError};
 pub use face::{BackupContext, BackupError, BackupParams, BackupReport, BackupRequest, StreamSource};
+pub use reseal::{ResealContext, ResealError, reseal};
 
 use counts::Counts;
 use env::{Env, Parts};
@@ -83,6 +87,11 @@ pub fn run(
 ) -> Result<BackupReport, BackupError> {
     let stream = request.stream.take();
     let paths = named_paths(&request, stream.as_ref())?;
+    let source = (stream.is_none() && !request.dry_run).then(|| BackupSource {
+        paths: paths.clone(),
+        excludes: request.excludes.clone(),
+        one_file_system: request.one_file_system,
+    });
     check_sizes(&request, &paths)?;
     let rules = Rules {
         excludes: PatternSet::new(&request.excludes)?,
@@ -90,6 +99,10 @@ pub fn run(
         one_file_system: request.one_file_system,
     };
     context.file_cache.forget_unused_lists()?;
+    if let Some(source) = &source {
+        // What is sealed of it can be sealed again, even if this backup does not come to its end.
+        context.file_cache.note_source(source)?;
+    }
     let env = Env::new(
         Parts {
             keys: context.keys,
@@ -98,6 +111,7 @@ pub fn run(
             file_cache: context.file_cache,
             staging: context.staging,
             outlet: context.outlet,
+            harvest: None,
             level: context.params.level,
             is_dry_run: request.dry_run,
             workers: context.params.workers,
@@ -172,7 +186,7 @@ fn sequence_walk<'e>(
     let walker = Walker {
         rules,
         owners: Arc::new(Owners::load()),
-        known: KnownFiles::new(context.file_cache, context.catalogue),
+        known: KnownFiles::new(context.file_cache, context.catalogue, env.harvest),
         steps: steps_in,
         jobs: jobs_in,
         read_ahead: &env.read_ahead,

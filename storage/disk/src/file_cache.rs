@@ -5,6 +5,7 @@
 
 mod lists;
 pub mod rule;
+mod sources;
 
 use std::path::Path;
 
@@ -20,6 +21,8 @@ use crate::index::{self, Found, IndexError};
 use crate::source::{FileTime, Hole, SourceEntry};
 use lists::LISTS_OF_USE;
 use rule::{Judgement, judge_renamed};
+use sources::SOURCES;
+pub use sources::{BackupSource, SOURCES_MAX};
 
 /// Path to check sum and row.
 const FILES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("files");
@@ -187,6 +190,7 @@ fn delete_all(write: &WriteTransaction) -> Result<(), IndexError> {
     write.delete_table(INODES)?;
     write.delete_table(LISTS)?;
     write.delete_table(LISTS_OF_USE)?;
+    write.delete_table(SOURCES)?;
     Ok(())
 }
 
@@ -195,6 +199,7 @@ fn create_all(write: &WriteTransaction) -> Result<(), IndexError> {
     write.open_table(INODES)?;
     write.open_table(LISTS)?;
     write.open_table(LISTS_OF_USE)?;
+    write.open_table(SOURCES)?;
     Ok(())
 }
 

@@ -259,6 +259,11 @@ impl HomeFiles {
         self.root.join("staging")
     }
 
+    /// Where packs lie that were brought back to be repaired; nothing in it is an only copy.
+    pub fn recalled_dir(&self) -> PathBuf {
+        self.root.join("recalled")
+    }
+
     /// The catalogue of an archive of ours.
     pub fn catalogue_path(&self, archive: &ArchiveId) -> PathBuf {
         self.root.join(format!("catalogue-{}.redb", archive.short()))

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nuthatch_format::padding::PACK_LEN;
@@ -169,6 +169,29 @@ impl Staging {
                 Err(error.into())
             }
         }
+    }
+
+    /// An empty file without a name on the same disk: it is gone with whoever uses it.
+    pub fn unnamed_file(&self) -> Result<File, FileError> {
+        let path = self
+            .packs_dir
+            .join(format!("unnamed{}", atomic::TEMPORARY_SUFFIX));
+        atomic::remove_file(&path)?;
+        let mut options = fs::OpenOptions::new();
+        let file = options
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path);
+        let file = file.at("create", &path)?;
+        atomic::remove_file(&path)?;
+        Ok(file)
+    }
+
+    /// Removes everything; what fails stays.
+    pub fn clear(&self) -> Result<(), FileError> {
+        self.list().iter().try_for_each(|pack| self.remove(&pack.id))
     }
 
     /// Whether a pack of this length would find room now.

@@ -205,6 +205,11 @@ impl Compressor {
         })
     }
 
+    /// Its level.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
     /// Compresses a section, or leaves it as it is when that saves less than one part in 64.
     ///
     /// The same section, level and zstd version always give the same bytes.

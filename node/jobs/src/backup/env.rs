@@ -15,6 +15,7 @@ use nuthatch_format::section::{Level, SECTION_LEN_MAX};
 use parking_lot::Mutex;
 
 use super::BackupError;
+use super::harvest::Harvest;
 use super::outlet::Outlet;
 use crate::budget::ByteBudget;
 use crate::cancel::Cancel;
@@ -36,6 +37,8 @@ pub(crate) struct Env<'a> {
     pub(crate) staging: &'a Staging,
     /// Who takes them from there.
     pub(crate) outlet: &'a dyn Outlet,
+    /// Where chunks go instead of into packs, when that is what this is for.
+    pub(crate) harvest: Option<&'a Harvest>,
     /// How hard to compress.
     pub(crate) level: Level,
     /// Nothing is stored: neither packs nor what the next backup would know.
@@ -65,6 +68,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) file_cache: &'a FileCache,
     pub(crate) staging: &'a Staging,
     pub(crate) outlet: &'a dyn Outlet,
+    pub(crate) harvest: Option<&'a Harvest>,
     pub(crate) level: Level,
     pub(crate) is_dry_run: bool,
     pub(crate) workers: usize,
@@ -81,6 +85,7 @@ impl<'a> Env<'a> {
             file_cache: parts.file_cache,
             staging: parts.staging,
             outlet: parts.outlet,
+            harvest: parts.harvest,
             level: parts.level,
             is_dry_run: parts.is_dry_run,
             cancel: cancel.for_parts(),

@@ -14,6 +14,7 @@ use nuthatch_format::ChunkId;
 use nuthatch_format::content::Content;
 
 use super::counts::Novelty;
+use super::harvest::Harvest;
 use super::read::Extent;
 use super::step::Named;
 use crate::content_reader::{ChunkReader, ContentError, ContentReader};
@@ -36,6 +37,16 @@ pub(crate) struct KnownFile {
     pub(crate) content: Content,
     /// How its data lies in it.
     pub(crate) extent: Extent,
+}
+
+impl KnownFile {
+    /// An empty one.
+    fn nothing() -> Self {
+        Self {
+            content: Content::default(),
+            extent: Extent::default(),
+        }
+    }
 }
 
 /// How a file compares with what was seen before.
@@ -67,15 +78,18 @@ impl Before {
 pub(crate) struct KnownFiles<'e> {
     cache: &'e FileCache,
     catalogue: &'e Catalogue,
+    /// Only files are read that hold what this wants.
+    harvest: Option<&'e Harvest>,
     packs: BTreeSet<PackNumber>,
 }
 
 impl<'e> KnownFiles<'e> {
     /// What this cache and this catalogue know.
-    pub(crate) fn new(cache: &'e FileCache, catalogue: &'e Catalogue) -> Self {
+    pub(crate) fn new(cache: &'e FileCache, catalogue: &'e Catalogue, harvest: Option<&'e Harvest>) -> Self {
         Self {
             cache,
             catalogue,
+            harvest,
             packs: BTreeSet::new(),
         }
     }
@@ -89,6 +103,9 @@ impl<'e> KnownFiles<'e> {
     pub(crate) fn look_up(&mut self, path: &[u8], seen: &SourceEntry) -> Result<Known, KnownError> {
         let stamp = FileStamp::from(seen);
         let before = self.cache.get(path)?;
+        if let Some(harvest) = self.harvest {
+            return self.look_for(harvest, before);
+        }
         if let Some(cached) = &before
             && judge_same_path(cached, &stamp) == Judgement::Unchanged
             && let Some(file) = self.usable(cached)?
@@ -105,6 +122,40 @@ impl<'e> KnownFiles<'e> {
             stamp: cached.stamp,
             content: cached.content,
         })))
+    }
+
+    /// Whether a file is to be read because a chunk is wanted that it held. Of any other it is enough what was seen of it: where that is
+    /// no longer true, its directory's tree is another one, and nobody wants that.
+    fn look_for(&self, harvest: &Harvest, before: Option<CachedFile>) -> Result<Known, KnownError> {
+        let Some(cached) = before else {
+            return Ok(Known::Unchanged(KnownFile::nothing()));
+        };
+        let mut lists = Lists {
+            cache: self.cache,
+            catalogue: self.catalogue,
+            packs: BTreeSet::new(),
+        };
+        let Ok(mut ids) = ContentReader::new::<ListError>(&cached.content) else {
+            return Ok(Known::ToRead(None));
+        };
+        loop {
+            match ids.next(&mut lists) {
+                Ok(Some(id)) if harvest.wants(&id) => return Ok(Known::ToRead(None)),
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(ContentError::Chunk(ListError::Index(error))) => return Err(error.into()),
+                Err(ContentError::Malformed | ContentError::Chunk(ListError::Forgotten)) => {
+                    return Ok(Known::ToRead(None));
+                }
+            }
+        }
+        Ok(Known::Unchanged(KnownFile {
+            extent: Extent {
+                size: cached.stamp.size,
+                holes: cached.holes,
+            },
+            content: cached.content,
+        }))
     }
 
     /// The file's contents, if they make sense and every chunk of them is still known.
