@@ -6,6 +6,7 @@ mod archive;
 mod circle;
 mod data;
 mod host;
+mod keeping;
 pub(crate) mod values;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub(crate) use archive::{InitArgs, KitArgs, RecoverArgs};
 pub(crate) use circle::{CircleArgs, CircleCommand, InviteArgs, JoinArgs, PeersArgs, UpArgs};
 pub(crate) use data::{BackupArgs, LsArgs, RestoreArgs, SnapshotsArgs, VerifyArgs};
 pub(crate) use host::LimitArgs;
+pub(crate) use keeping::{PeerArgs, PeerCommand, RepairArgs};
 
 /// Back up to your friends' machines, and theirs to yours: encrypted, without a server.
 #[derive(Debug, Parser)]
@@ -79,6 +81,8 @@ pub(crate) enum Command {
     Circle(CircleArgs),
     /// Show the circle: who is there, who keeps what for whom
     Peers(PeersArgs),
+    /// Say what is to be thought of a member: lost, leaving, or neither
+    Peer(PeerArgs),
     /// Make a snapshot and send it to the circle
     Backup(BackupArgs),
     /// List snapshots and how safe each is
@@ -89,6 +93,8 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Check that everything can be restored
     Verify(VerifyArgs),
+    /// Rebuild now what hosts have lost, or show what that would be
+    Repair(RepairArgs),
     /// One screen: last backup, where the copies are, what needs attention
     #[command(after_help = "Examples:\n  nuthatch status\n  nuthatch status --json")]
     Status,

@@ -4,6 +4,7 @@ mod backup;
 mod circle;
 mod host;
 mod init;
+mod keeping;
 mod kit;
 mod new_home;
 mod read;
@@ -31,6 +32,8 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
             CircleCommand::Approve { peer } => circle::approve(session, peer).await,
         },
         Command::Peers(args) => circle::peers(session, &args).await,
+        Command::Peer(args) => keeping::peer(session, args.command).await,
+        Command::Repair(args) => keeping::repair(session, &args).await,
         Command::Backup(args) => backup::run(session, args).await,
         Command::Snapshots(args) => read::snapshots(session, args).await,
         Command::Ls(args) => read::ls(session, args).await,

@@ -4,6 +4,7 @@ mod failure;
 mod kit;
 mod progress;
 mod qr;
+mod repair;
 mod rows;
 mod summary;
 pub(crate) mod words;
@@ -15,6 +16,7 @@ pub(crate) use failure::{failure_lines, report};
 pub(crate) use kit::kit_text;
 pub(crate) use progress::{HumanView, RowForm};
 pub(crate) use qr::qr_text;
+pub(crate) use repair::repair_lines;
 pub(crate) use rows::{entry_line, peers_table, snapshots_table, waiting_table};
 pub(crate) use summary::{backup_lines, restore_lines, status_lines, verify_lines};
 

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use nuthatch_engine::boundary::{JournalPosition, PackKind, PackNumber, Stripe, StripeFacts, StripeQuery};
+use nuthatch_engine::boundary::{
+    EndangeredPage, JournalPosition, PackKind, PackNumber, Stripe, StripeFacts, StripeQuery,
+};
 use nuthatch_engine::durability::is_weak;
+use nuthatch_engine::repair::{Due, HealthView};
 use nuthatch_engine::{Scheme, ShardIndex};
 use nuthatch_format::{ByteCount, LabelId, NodeId};
 
@@ -178,5 +181,37 @@ impl Catalogue {
             .collect();
         let next = wanted.next().and(page.last()).map(|last| last.pack);
         (page, next)
+    }
+
+    /// A page of stripes that are to be rebuilt, as the engine asks for it.
+    pub fn endangered(
+        &self,
+        view: &HealthView,
+        margin: u8,
+        after: Option<PackNumber>,
+        limit: usize,
+    ) -> EndangeredPage {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut found = EndangeredPage::default();
+        for (number, pack) in self.packs.range((from, Bound::Unbounded)) {
+            let Some(stripe) = pack.stripes.last().filter(|_| !pack.staged) else {
+                continue;
+            };
+            let due = view.due(stripe.scheme, &stripe.holders);
+            found.note(due, view.is_clumped(stripe.scheme, &stripe.holders), margin);
+            if due == (Due::Rebuild { margin }) {
+                found.page.push(StripeFacts {
+                    pack: *number,
+                    kind: pack.kind,
+                    pack_len: pack.len,
+                    stripe: Some(stripe.clone()),
+                });
+            }
+            if found.page.len() >= limit {
+                found.next = Some(*number);
+                break;
+            }
+        }
+        found
     }
 }

@@ -25,6 +25,7 @@ mod giving;
 mod harness;
 mod homes;
 mod hostile;
+mod keeping;
 mod lab;
 mod members;
 mod one_friend;

@@ -117,6 +117,7 @@ impl View for HumanView {
 fn progress_text(progress: &Progress) -> String {
     let doing = match progress.phase {
         Phase::Connect => "looking for hosts",
+        Phase::Repair => "repairing",
         Phase::Catalogue => "reading the journals",
         Phase::Read => "reading and sealing",
         Phase::Send => "sending",

@@ -119,7 +119,7 @@ pub(crate) fn peers_table(peers: &[PeerRow]) -> String {
         table.add_row([
             escaped(&peer.name),
             short_peer(&peer.peer_id),
-            escaped(&peer.state),
+            state_text(peer),
             words::size(peer.hosted_for_me),
             words::size(peer.hosted_for_them),
             time(&peer.last_seen),
@@ -128,6 +128,16 @@ pub(crate) fn peers_table(peers: &[PeerRow]) -> String {
         ]);
     }
     trimmed(&table)
+}
+
+/// What a member does, and what its shards are worth where that is something else.
+fn state_text(peer: &PeerRow) -> String {
+    let state = escaped(&peer.state);
+    if matches!(peer.health.as_str(), "leaving" | "drained") {
+        format!("{state}, {}", peer.health)
+    } else {
+        state
+    }
 }
 
 /// Who waits, as given.

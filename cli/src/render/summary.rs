@@ -162,6 +162,9 @@ pub(crate) fn status_lines(status: &StatusAnswer) -> Vec<String> {
         ));
         lines.push(format!("last proof   {}", time(&status.last_proof)));
         lines.push(format!("to be sent   {}", size(status.staged_bytes)));
+        if status.repair.running > 0 {
+            lines.push(format!("repairing    {}", plural(status.repair.running, "pack")));
+        }
     }
     lines.push(format!(
         "kept for others  {} of {}",

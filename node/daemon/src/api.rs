@@ -7,6 +7,7 @@ mod circle;
 mod failure;
 mod host;
 mod message;
+mod repair;
 mod request;
 mod secret;
 
@@ -24,6 +25,9 @@ pub use message::{
     Answer, Attention, BackupSummary, Damage, EntryRow, Event, InitAnswer, KitAnswer, KitHost, Message,
     Notice, PeerRow, PeersAnswer, Phase, Progress, Protection, Ready, RecoverAnswer, RestoreSummary,
     RowsSummary, ShownPath, SnapshotRow, StatusAnswer, VerifySummary, rfc3339,
+};
+pub use repair::{
+    PeerStanding, PeerStandingAnswer, PeerWord, Repair, RepairRow, RepairStanding, RepairSummary,
 };
 pub use request::{
     Approve, Backup, InitArchive, Invite, Join, Ls, Overwrite, Peers, RawPath, Reach, Recover, Request,

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nuthatch_disk::atomic::{self, Access, FileError};
-use nuthatch_format::ByteCount;
+use nuthatch_engine::rules::{RepairRules, Rules};
+use nuthatch_format::{ByteCount, Span};
 use serde::Deserialize;
 
 pub use nearest::nearest;
@@ -44,7 +45,7 @@ const KEYS: [&str; 10] = [
     "limit_down",
     "periods",
 ];
-const PERIOD_KEYS: [&str; 2] = ["inventory", "roster"];
+const PERIOD_KEYS: [&str; 4] = ["inventory", "roster", "grace", "repair"];
 
 /// The settings of a node. Every field has a default, so that an empty file is a valid one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +79,27 @@ pub struct Periods {
     pub inventory: Duration,
     /// Between two looks at what members and other devices of the archive have to tell.
     pub roster: Duration,
+    /// How long a member may be away until it is gone, while its own history does not say better.
+    pub grace: Duration,
+    /// Between two looks for what must be repaired, at least.
+    pub repair: Duration,
+}
+
+impl Periods {
+    /// What the engine decides by, with these periods.
+    pub fn rules(&self) -> Rules {
+        let usual = Rules::default();
+        let span =
+            |period: Duration| Span::from_millis(u64::try_from(period.as_millis()).unwrap_or(u64::MAX));
+        Rules {
+            presence: usual.presence.with_grace(span(self.grace)),
+            repair: RepairRules {
+                pause_min: span(self.repair),
+                pause_max: usual.repair.pause_max.max(span(self.repair)),
+            },
+            ..usual
+        }
+    }
 }
 
 impl Default for Periods {
@@ -85,6 +107,8 @@ impl Default for Periods {
         Self {
             inventory: Duration::from_hours(6),
             roster: Duration::from_mins(10),
+            grace: Duration::from_hours(14 * 24),
+            repair: Duration::from_mins(1),
         }
     }
 }
@@ -177,6 +201,8 @@ struct FileForm {
 struct PeriodsForm {
     inventory: Option<String>,
     roster: Option<String>,
+    grace: Option<String>,
+    repair: Option<String>,
 }
 
 /// A size as people write it: `20GB` (powers of ten), `20GiB` (powers of two), `512` (bytes).
@@ -279,6 +305,8 @@ impl Config {
             periods: Periods {
                 inventory: period("periods.inventory", form.periods.inventory, usual.inventory)?,
                 roster: period("periods.roster", form.periods.roster, usual.roster)?,
+                grace: period("periods.grace", form.periods.grace, usual.grace)?,
+                repair: period("periods.repair", form.periods.repair, usual.repair)?,
             },
         })
     }
@@ -355,7 +383,7 @@ impl Config {
 
 /// First lines of a new file.
 const FILE_HEAD: &str = "# Settings of this node. A name that is not known is refused; leaving one out is its default.\n\
-    # name, listen, port, mdns, quota, survive, staging, limit_up, limit_down; [periods] inventory, roster\n";
+    # name, listen, port, mdns, quota, survive, staging, limit_up, limit_down; [periods] inventory, roster, grace, repair\n";
 
 /// Whether a text can name a node: not empty, bounded, no control characters.
 pub fn check_name(name: &str) -> Result<(), String> {

@@ -1,12 +1,16 @@
 //! Carrying out the engine's effects: each in a task of its own, whose end is told to the engine. Decides nothing.
 
 mod encode;
+mod recall;
 mod report;
+mod reseal;
 mod stripes_page;
 mod transfer;
 
 use std::sync::Arc;
 
+pub(crate) use reseal::Resealing;
+pub(crate) use stripes_page::{Part, endangered};
 pub(crate) use transfer::reason;
 
 use nuthatch_engine::boundary::{Effect, HostTerms, Input, LeaseAnswer, LeaseRefusal};
@@ -20,6 +24,7 @@ use crate::clock;
 use crate::driver::Performer;
 use crate::events::FaultKind;
 use crate::node::Node;
+use crate::repairs::PlanFacts;
 use crate::{roster_sync, sync};
 
 /// Starts effects for a node that it does not keep alive.
@@ -52,6 +57,12 @@ impl Node {
             Effect::Report(event) => report::report(&self, event),
             Effect::AnswerLease { token, answer } => self.hosting.answer_lease(token, answer),
             Effect::AnswerOffer { token, verdict } => self.hosting.answer_offer(token, verdict),
+            Effect::AnswerRepairPlan {
+                token,
+                view,
+                takers,
+                is_cut,
+            } => self.repairs.answer(token, PlanFacts { view, takers, is_cut }),
             effect => {
                 let node = Arc::clone(&self);
                 let stop = self.stop.clone();
@@ -96,6 +107,22 @@ impl Node {
                 after,
                 limit,
             } => stripes_page::read(&self, archive, query, after, limit).await,
+            Effect::ReadEndangered {
+                archive,
+                view,
+                margin,
+                after,
+                limit,
+            } => stripes_page::read_endangered(&self, archive, &view, Part { margin, after, limit }).await,
+            Effect::Recall {
+                op,
+                archive,
+                pack,
+                label,
+            } => Input::RecallEnded {
+                op,
+                outcome: recall::recall(&self, archive, pack, label).await,
+            },
             Effect::Encode {
                 op,
                 archive,
@@ -137,7 +164,8 @@ impl Node {
             | Effect::Forget(_)
             | Effect::Report(_)
             | Effect::AnswerLease { .. }
-            | Effect::AnswerOffer { .. } => return,
+            | Effect::AnswerOffer { .. }
+            | Effect::AnswerRepairPlan { .. } => return,
         };
         self.engine.tell(input).await;
     }

@@ -29,6 +29,7 @@ mod outlet;
 mod perform;
 mod protection;
 mod pulse;
+mod repairs;
 mod roster_sync;
 mod send;
 mod serve;

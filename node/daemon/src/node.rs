@@ -10,6 +10,7 @@ use std::time::Duration;
 use nuthatch_disk::catalogue::Catalogue;
 use nuthatch_disk::file_cache::FileCache;
 use nuthatch_disk::home::Home;
+use nuthatch_disk::records::Records;
 use nuthatch_disk::segment_store::SegmentStore;
 use nuthatch_disk::staging::Staging;
 use nuthatch_disk::vault::Vault;
@@ -29,6 +30,7 @@ use crate::circle::Circle;
 use crate::clock;
 use crate::config::Config;
 use crate::driver::DriverInputs;
+use crate::effects::Resealing;
 use crate::events::Events;
 use crate::hosting::Hosting;
 use crate::identity::Identity;
@@ -36,10 +38,12 @@ use crate::journal::JournalWriter;
 use crate::links::Links;
 use crate::outboards::Outboards;
 use crate::pulse::Pulse;
+use crate::repairs::RepairDesk;
 use crate::setup;
 use crate::waiting::Waiting;
 
 pub use start::NodeOptions;
+pub(crate) use start::load_records;
 
 /// How long tasks have to end; the network takes up to 4 s after them at most, and all of it stays near 5 s.
 const SHUTDOWN_TASKS_MAX: Duration = Duration::from_secs(1);
@@ -77,6 +81,12 @@ pub struct Node {
     /// What the engine last said about its work, for those who wait for it.
     pub(crate) pulse: Pulse,
     pub(crate) events: Events,
+    /// Packs that wait to be sealed again from the files here.
+    pub(crate) resealing: Resealing,
+    /// What the engine remembers, as it lies on the disk.
+    pub(crate) records: Arc<Records>,
+    /// What is being repaired, and who asks about it.
+    pub(crate) repairs: RepairDesk,
     /// Every task of the node; `shutdown` waits for them.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the node ends.
@@ -94,6 +104,8 @@ pub(crate) struct Owned {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) file_cache: Arc<FileCache>,
     pub(crate) staging: Arc<Staging>,
+    /// Packs that were brought back to be repaired, for as long as that takes.
+    pub(crate) recalled: Arc<Staging>,
     /// Appends to this device's line; the only one that does.
     pub(crate) journal: Arc<JournalWriter>,
     /// Of lines that forked: how many segments beside the line each host was sent in this run.

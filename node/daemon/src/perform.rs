@@ -54,6 +54,15 @@ async fn answer(
         Request::Peers(peers) => unless_cancelled(&cancel, commands::peers::run(&node, &peers, out))
             .await?
             .map(|answer| Some(Answer::Peers(answer))),
+        Request::PeerStanding(said) => unless_cancelled(&cancel, commands::peer::run(&node, &said))
+            .await?
+            .map(|answer| Some(Answer::PeerStanding(answer))),
+        Request::Repair(repair) => {
+            let summary = commands::repair::run(&node, &repair, out, cancel).await?;
+            let missed = commands::repair::missed(&summary);
+            out.send(Message::Summary(Answer::Repair(summary))).await;
+            missed.map_or(Ok(None), Err)
+        }
         Request::Invite(invite) => unless_cancelled(&cancel, commands::invite::run(&node, &invite))
             .await?
             .map(|answer| Some(Answer::Invite(answer))),

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use nuthatch_disk::catalogue::{PackFacts, SnapshotSummary};
 use nuthatch_engine::boundary::Domain;
 use nuthatch_engine::durability::{self, Safety, SnapshotSafety};
+use nuthatch_engine::repair::HostHealth;
+use nuthatch_engine::{Scheme, ShardIndex};
 use nuthatch_format::{NodeId, Timestamp};
 
 use crate::api::{self, Exit, Failure};
@@ -30,7 +32,7 @@ pub(crate) struct SnapshotProtection {
 /// The losses that are to be survived, with the hosts that promise space. A device that has just been recovered has agreed on nothing
 /// yet: for it those count that keep something, `keepers` of them.
 fn target(node: &Node, keepers: usize) -> u8 {
-    let hosts = match node.pulse.leases().len() {
+    let hosts = match node.pulse.sound_leases_count() {
         0 => keepers,
         leases => leases,
     };
@@ -45,6 +47,7 @@ pub(crate) fn of_snapshot(
 ) -> Result<SnapshotProtection, Failure> {
     let failed = |error: &dyn std::error::Error| Failure::from_error(Exit::Failed, "catalogue", error);
     let mut facts = Facts {
+        node,
         since: snapshot.time,
         own: node.identity.node,
         holders: BTreeSet::new(),
@@ -54,11 +57,13 @@ pub(crate) fn of_snapshot(
         .journal_hosts(&snapshot.line)
         .map_err(|error| failed(&error))?
         .into_iter()
-        .filter(|host| host.sequence >= snapshot.sequence && host.node != facts.own)
+        .filter(|host| host.sequence >= snapshot.sequence && facts.counts(&host.node))
         .map(|host| host.node)
         .collect();
     let target = target(node, journal.len());
     let mut safety = SnapshotSafety::new(target, journal.iter().copied().map(Domain));
+    // What lies at hosts that leave, too: it can be read as long as they are there, and counts for no more than that.
+    let mut readable = safety;
     let needed = owned
         .catalogue
         .packs_needed(&snapshot.id)
@@ -77,7 +82,12 @@ pub(crate) fn of_snapshot(
                 .pack_facts(number)
                 .map_err(|error| failed(&error))?
             {
-                Some(pack) => facts.add(&mut safety, &pack),
+                Some(pack) => {
+                    safety.add_pack(facts.stripes(&pack, |health| health == HostHealth::Sound));
+                    readable.add_pack(facts.stripes(&pack, |health| {
+                        matches!(health, HostHealth::Sound | HostHealth::Leaving)
+                    }));
+                }
                 None => is_complete = false,
             }
         }
@@ -86,10 +96,10 @@ pub(crate) fn of_snapshot(
             break;
         }
     }
-    let safety = if is_complete {
-        safety.finish()
-    } else {
-        Safety::Staged
+    let safety = match (is_complete, safety.finish(), readable.finish()) {
+        (false, ..) | (_, Safety::Staged, Safety::Staged) => Safety::Staged,
+        (_, Safety::Staged, _) => Safety::Recoverable { survives: 0 },
+        (_, safety, _) => safety,
     };
     Ok(SnapshotProtection {
         protection: match safety {
@@ -104,19 +114,26 @@ pub(crate) fn of_snapshot(
     })
 }
 
-struct Facts {
+struct Facts<'n> {
+    node: &'n Node,
     since: Timestamp,
     own: NodeId,
     holders: BTreeSet<NodeId>,
 }
 
-impl Facts {
-    fn add(&mut self, safety: &mut SnapshotSafety, pack: &PackFacts) {
+impl Facts<'_> {
+    /// Whether what a host keeps counts: not what lies on this machine, and not on one that is gone, leaving or given up.
+    fn counts(&self, host: &NodeId) -> bool {
+        *host != self.own && self.node.pulse.health(host) == HostHealth::Sound
+    }
+
+    /// The stripes of a pack, each with the shards that hosts worth counting have shown since the commit.
+    fn stripes(&mut self, pack: &PackFacts, is_counted: impl Fn(HostHealth) -> bool) -> Vec<Held> {
         let mut stripes = Vec::new();
         for stripe in &pack.stripes {
             let mut holders = Vec::new();
-            for holder in &stripe.holders {
-                if holder.node == self.own {
+            for holder in stripe.holders.iter().filter(|holder| holder.node != self.own) {
+                if !is_counted(self.node.pulse.health(&holder.node)) {
                     continue;
                 }
                 self.holders.insert(holder.node);
@@ -126,9 +143,12 @@ impl Facts {
             }
             stripes.push((stripe.scheme, holders));
         }
-        safety.add_pack(stripes);
+        stripes
     }
 }
+
+/// A stripe and who holds which of its shards.
+type Held = (Scheme, Vec<(ShardIndex, Domain)>);
 
 /// Hosts with a lease, or members that may give one, that are away while something is missing.
 fn waiting_for(node: &Node, safety: Safety) -> Vec<NodeId> {
@@ -141,5 +161,6 @@ fn waiting_for(node: &Node, safety: Safety) -> Vec<NodeId> {
         .members()
         .into_iter()
         .filter(|member| *member != own && !online.contains_key(member))
+        .filter(|member| node.pulse.health(member) == HostHealth::Sound)
         .collect()
 }

@@ -3,8 +3,10 @@
 //! A watch, not a queue: a slow reader sees the newest state. Decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nuthatch_engine::boundary::PathClass;
+use nuthatch_engine::repair::HostHealth;
 use nuthatch_format::{ByteCount, NodeId, Timestamp};
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -30,6 +32,9 @@ pub(crate) struct Pulse {
     last_seen: RwLock<BTreeMap<NodeId, Timestamp>>,
     full: RwLock<BTreeSet<NodeId>>,
     leases: RwLock<BTreeMap<NodeId, (ByteCount, Timestamp)>>,
+    /// Members whose shards don't count.
+    unsound: RwLock<BTreeMap<NodeId, HostHealth>>,
+    is_cut: AtomicBool,
 }
 
 impl Pulse {
@@ -41,6 +46,8 @@ impl Pulse {
             last_seen: RwLock::default(),
             full: RwLock::default(),
             leases: RwLock::default(),
+            unsound: RwLock::default(),
+            is_cut: AtomicBool::new(false),
         }
     }
 
@@ -113,6 +120,45 @@ impl Pulse {
     /// A host promised space, in all, until then.
     pub(crate) fn leased(&self, node: NodeId, bytes: ByteCount, until: Timestamp) {
         self.leases.write().insert(node, (bytes, until));
+    }
+
+    /// What a member's shards are worth.
+    pub(crate) fn set_health(&self, node: NodeId, health: HostHealth) {
+        let mut unsound = self.unsound.write();
+        if health == HostHealth::Sound {
+            unsound.remove(&node);
+        } else {
+            unsound.insert(node, health);
+        }
+    }
+
+    /// What a node's shards are worth.
+    pub(crate) fn health(&self, node: &NodeId) -> HostHealth {
+        self.unsound
+            .read()
+            .get(node)
+            .copied()
+            .unwrap_or(HostHealth::Sound)
+    }
+
+    /// Our own link is taken for cut, or not any more.
+    pub(crate) fn set_cut(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Ordering::Relaxed);
+    }
+
+    /// Whether our own link is taken for cut.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Relaxed)
+    }
+
+    /// The hosts that promise space to our archive and are not gone or given up (count).
+    pub(crate) fn sound_leases_count(&self) -> usize {
+        let unsound = self.unsound.read();
+        self.leases
+            .read()
+            .keys()
+            .filter(|node| !unsound.contains_key(node))
+            .count()
     }
 
     /// The hosts that promise space to our archive, with how much in all and until when.

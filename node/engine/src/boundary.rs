@@ -11,11 +11,15 @@
 //! - After a crash no operation is in flight: a new engine replays its records and begins again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use nuthatch_erasure::{Scheme, ShardIndex};
 use nuthatch_format::{ArchiveId, ByteCount, LabelId, NodeId, Span, Timestamp};
 
+use crate::history::Standing;
+use crate::placement::Candidate;
 use crate::record::{Record, RecordKey};
+use crate::repair::{Due, HealthView, RepairSource};
 
 /// One operation that the engine started; unique within one run of the engine, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,6 +123,88 @@ pub struct Stripe {
     pub journal: JournalPosition,
     /// Who holds which shard, by receipts and inventories. A shard may have several holders.
     pub holders: Vec<(ShardIndex, NodeId)>,
+}
+
+/// What was found in the part of the catalogue that one page of endangered stripes looked over (counts of packs).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EndangeredCounts {
+    /// To be rebuilt, however pressing.
+    pub due: u64,
+    /// Not readable any more, whoever comes back.
+    pub unrepairable: u64,
+    /// With several shards in one failure domain.
+    pub clumped: u64,
+}
+
+impl EndangeredCounts {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            due: self.due.saturating_add(other.due),
+            unrepairable: self.unrepairable.saturating_add(other.unrepairable),
+            clumped: self.clumped.saturating_add(other.clumped),
+        }
+    }
+}
+
+/// A page of stripes that are to be rebuilt.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EndangeredPage {
+    /// Those of the margin asked for, at most the limit asked for, in the order of `PackNumber`; each has a stripe.
+    pub page: Vec<StripeFacts>,
+    /// The last pack looked at, when there may be more after it.
+    pub next: Option<PackNumber>,
+    /// What was found on the way, whatever its margin.
+    pub counts: EndangeredCounts,
+    /// The smallest margin above the one asked for that was found on the way.
+    pub next_margin: Option<u8>,
+}
+
+impl EndangeredPage {
+    /// Notes what a look at one stripe said, where stripes of `margin` are asked for.
+    pub fn note(&mut self, due: Due, is_clumped: bool, margin: u8) {
+        match due {
+            Due::Unrepairable => self.counts.unrepairable += 1,
+            Due::Rebuild { margin: found } => {
+                self.counts.due += 1;
+                if found > margin {
+                    self.next_margin = Some(self.next_margin.map_or(found, |next| next.min(found)));
+                }
+            }
+            Due::Rest => {}
+        }
+        self.counts.clumped += u64::from(is_clumped);
+    }
+}
+
+/// How bringing a pack's bytes back ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecallOutcome {
+    /// They are on this disk, and the label's shards are cut from them.
+    Here {
+        /// Where they came from.
+        source: RepairSource,
+    },
+    /// They can't be had now.
+    Failed,
+}
+
+/// How a look at everything that is to be repaired ended (counts of packs).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RepairRound {
+    /// Whether it was begun because a person wanted it.
+    pub is_asked: bool,
+    /// What was found.
+    pub found: EndangeredCounts,
+    /// Rebuilt: each shard that was to be given to a host has one.
+    pub rebuilt: u64,
+    /// Shards given to hosts (count of shards).
+    pub shards: u64,
+    /// Waiting for a host to take what is missing.
+    pub no_host: u64,
+    /// Waiting for hosts that still have shards, or for room on this disk: the bytes can't be had now.
+    pub out_of_reach: u64,
 }
 
 /// How a lease request ended.
@@ -362,6 +448,14 @@ pub enum Input {
         terms: Option<HostTerms>,
     },
 
+    /// A person said what is to be thought of a member.
+    StandingSet {
+        /// Who.
+        node: NodeId,
+        /// What was said.
+        standing: Standing,
+    },
+
     /// A member greeted us, or told new terms without being asked.
     TermsLearned {
         /// Who.
@@ -415,6 +509,32 @@ pub enum Input {
         page: Vec<StripeFacts>,
         /// The last pack looked at, when there may be more after it.
         next: Option<PackNumber>,
+    },
+    /// A page of endangered stripes that was asked for.
+    Endangered {
+        /// Which archive.
+        archive: ArchiveId,
+        /// What was found.
+        found: EndangeredPage,
+    },
+    /// A person wants everything repaired now that is to be repaired.
+    RepairNow {
+        /// Which archive.
+        archive: ArchiveId,
+    },
+    /// A person asks what a repair would do.
+    RepairAsked {
+        /// Answer with this.
+        token: Token,
+        /// Which archive.
+        archive: ArchiveId,
+    },
+    /// Bringing a pack's bytes back has ended.
+    RecallEnded {
+        /// Which one.
+        op: OpId,
+        /// How.
+        outcome: RecallOutcome,
     },
     /// A lease request has ended.
     LeaseEnded {
@@ -519,6 +639,42 @@ pub enum Effect {
         /// At most so many (count, `1..=rules::PAGE_LEN_MAX`).
         limit: usize,
     },
+    /// Read a page of stripes that are to be rebuilt.
+    ReadEndangered {
+        /// Which archive.
+        archive: ArchiveId,
+        /// What hosts are worth.
+        view: Arc<HealthView>,
+        /// Only stripes that can stand just so many more losses (count).
+        margin: u8,
+        /// Only packs after this one; `None`: from the beginning.
+        after: Option<PackNumber>,
+        /// At most so many (count, `1..=rules::REPAIRS_MAX`).
+        limit: usize,
+    },
+    /// Bring a pack's bytes back to this disk, from the cheapest source that gives them, and check that the label's shards are cut from
+    /// them. They are kept until `Event::RepairEnded`.
+    Recall {
+        /// Answered by `RecallEnded`.
+        op: OpId,
+        /// Which archive.
+        archive: ArchiveId,
+        /// Which pack.
+        pack: PackNumber,
+        /// Its stripe.
+        label: LabelId,
+    },
+    /// Answer what a repair would do, by these facts.
+    AnswerRepairPlan {
+        /// Of this question.
+        token: Token,
+        /// What hosts are worth.
+        view: Arc<HealthView>,
+        /// Hosts that could take a shard now.
+        takers: Vec<Candidate>,
+        /// Whether our own link is taken for cut: nothing is repaired.
+        is_cut: bool,
+    },
     /// Give a pack a new label of this shape: get its bytes, encode, sign, journal.
     Encode {
         /// Answered by `EncodeEnded`.
@@ -596,6 +752,57 @@ pub enum Event {
         /// Who.
         node: NodeId,
     },
+    /// A member has been away for longer than its grace: it is not counted on any more.
+    Gone {
+        /// Who.
+        node: NodeId,
+        /// When it was last connected; `None`: never.
+        since: Option<Timestamp>,
+    },
+    /// A member that was gone or given up is back.
+    Returned {
+        /// Who.
+        node: NodeId,
+    },
+    /// What a person said of a member holds now.
+    StandingChanged {
+        /// Who.
+        node: NodeId,
+        /// What was said.
+        standing: Standing,
+    },
+    /// Nothing is kept by a leaving host alone any more: it may be switched off.
+    Drained {
+        /// Who.
+        node: NodeId,
+    },
+    /// Most members vanished together: our own link is cut. Until one is back nobody is given up, and nothing repaired.
+    LinkCut {
+        /// Members that vanished (count).
+        count: usize,
+    },
+    /// One of them is back, or they are gone in earnest.
+    LinkBack,
+    /// A pack's bytes are here, and its missing shards are given to hosts.
+    RepairBegun {
+        /// Which pack.
+        pack: PackNumber,
+        /// Where the bytes came from.
+        source: RepairSource,
+        /// Shards to give away (count).
+        shards: u8,
+    },
+    /// A repair has ended: the bytes that were brought back for it need not be kept any longer.
+    RepairEnded {
+        /// Which pack.
+        pack: PackNumber,
+        /// Shards given away (count).
+        placed: u8,
+        /// Shards that still have no healthy holder (count).
+        missing: u8,
+    },
+    /// Everything that is to be repaired was looked at once.
+    RepairRound(RepairRound),
     /// A host promises space.
     Leased {
         /// The host.

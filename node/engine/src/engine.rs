@@ -9,12 +9,14 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::boundary::{Domain, Effect, HostTerms, Input};
 use crate::circle::{Circle, Greeting};
+use crate::history::History;
 use crate::host::Hosting;
 use crate::leases::{GrantedLease, HeldLease};
 use crate::outbox::{Alarm, Context, Outbox};
 use crate::owner::{Owner, OwnerLoad};
 use crate::presence::Presence;
 use crate::record::Record;
+use crate::repair::HostHealth;
 use crate::rules::{MEMBERS_MAX, Rules};
 
 /// One node's decisions.
@@ -43,6 +45,10 @@ pub struct MemberView {
     pub domain: Domain,
     /// Whether it is here.
     pub presence: Presence,
+    /// What is remembered of it.
+    pub history: History,
+    /// What its shards are worth.
+    pub health: HostHealth,
     /// What it said when it was last greeted on this connection.
     pub terms: Option<HostTerms>,
     /// The lease that it granted to the archive of this node.
@@ -88,7 +94,8 @@ impl Engine {
     pub fn replay(&mut self, records: impl IntoIterator<Item = Record>) {
         for record in records {
             match record {
-                Record::Seen { node, at } => self.circle.replay(node, at),
+                Record::Seen { node, at } => self.circle.replay_seen(node, at),
+                Record::Known { node, history } => self.circle.replay(node, &history),
                 Record::Held {
                     archive,
                     node,
@@ -127,6 +134,7 @@ impl Engine {
             rng: &mut self.rng,
             out: &mut self.out,
         };
+        self.circle.observe(&mut cx);
         match input {
             Input::Tick => {}
             Input::Vault(vault) => self.hosting.set_vault(vault),
@@ -152,8 +160,13 @@ impl Engine {
             | Input::Disconnected { .. }
             | Input::DialFailed { .. }
             | Input::GreetEnded { .. }
+            | Input::StandingSet { .. }
             | Input::TermsLearned { .. }) => self.handle_circle(circle_input),
             owner_input @ (Input::SurviveSet { .. }
+            | Input::Endangered { .. }
+            | Input::RepairNow { .. }
+            | Input::RepairAsked { .. }
+            | Input::RecallEnded { .. }
             | Input::WorkChanged { .. }
             | Input::JournalGrew { .. }
             | Input::Committed { .. }
@@ -175,7 +188,7 @@ impl Engine {
     /// When to call again with `Input::Tick`, if nothing happens before; `None`: only another input can change anything.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let mut alarm = Alarm::after(self.now);
-        self.circle.alarm(&mut alarm);
+        self.circle.alarm(&mut alarm, self.now, &self.rules.presence);
 
         if let Some(owner) = &self.owner {
             owner.alarm(&mut alarm);
@@ -218,6 +231,10 @@ impl Engine {
                 None
             }
             Input::GreetEnded { op, terms } => self.circle.greeted(op, terms, &mut cx),
+            Input::StandingSet { node, standing } => {
+                self.circle.set_standing(node, standing, &mut cx);
+                None
+            }
             Input::TermsLearned { node, terms } => {
                 self.circle.learn_terms(node, terms).then_some((node, terms))
             }
@@ -232,6 +249,10 @@ impl Engine {
             | Input::JournalGrew { .. }
             | Input::Committed { .. }
             | Input::Stripes { .. }
+            | Input::Endangered { .. }
+            | Input::RepairNow { .. }
+            | Input::RepairAsked { .. }
+            | Input::RecallEnded { .. }
             | Input::LeaseEnded { .. }
             | Input::EncodeEnded { .. }
             | Input::TransferEnded { .. }
@@ -263,6 +284,14 @@ impl Engine {
                 page,
                 next,
             } if archive == own => owner.take_page(query, page, next),
+            Input::Endangered { archive, found } if archive == own => {
+                owner.take_endangered(found, &self.circle, &mut cx);
+            }
+            Input::RepairNow { archive } if archive == own => owner.repair_now(),
+            Input::RepairAsked { token, archive } if archive == own => {
+                owner.answer_repair(token, &self.circle, &mut cx);
+            }
+            Input::RecallEnded { op, outcome } => owner.recall_ended(op, outcome, &mut cx),
             Input::LeaseEnded { op, answer } => owner.lease_ended(op, answer, &mut cx),
             Input::EncodeEnded { op, outcome } => owner.encode_ended(op, outcome, &mut cx),
             Input::TransferEnded { op, outcome } => owner.transfer_ended(op, outcome, &mut cx),
@@ -274,6 +303,10 @@ impl Engine {
             | Input::JournalGrew { .. }
             | Input::Committed { .. }
             | Input::Stripes { .. }
+            | Input::Endangered { .. }
+            | Input::RepairNow { .. }
+            | Input::RepairAsked { .. }
+            | Input::StandingSet { .. }
             | Input::Tick
             | Input::Vault(_)
             | Input::LeaseAsked { .. }
@@ -307,6 +340,7 @@ impl Engine {
             rng: &mut self.rng,
             out: &mut self.out,
         };
+        self.circle.observe(&mut cx);
         self.circle.step(&mut cx);
         if let Some(owner) = &mut self.owner {
             owner.step(&self.circle, &mut cx);
@@ -349,6 +383,8 @@ impl Engine {
                     node,
                     domain: member.domain,
                     presence: member.presence,
+                    history: member.history,
+                    health: member.health(),
                     terms,
                     lease: leased.map(|leased| leased.0),
                     kept: leased.map(|leased| leased.1).unwrap_or_default(),

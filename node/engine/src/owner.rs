@@ -6,6 +6,7 @@
 mod doubts;
 mod hosts;
 mod packs;
+mod repairs;
 mod transfers;
 mod window;
 
@@ -25,6 +26,7 @@ use crate::presence::Presence;
 use crate::rules::WINDOW_MAX;
 use doubts::Doubts;
 use hosts::Hosts;
+use repairs::Repairs;
 use transfers::{Transfer, Transfers};
 use window::{Placing, Stage, Window};
 
@@ -39,6 +41,7 @@ pub(crate) struct Owner {
     transfers: Transfers,
     doubts: Doubts,
     window: Window,
+    repairs: Repairs,
     /// Nothing is encoded before: an encoding has failed lately.
     encode_not_before: Timestamp,
     /// When a new pass is to be made because of something that failed.
@@ -66,6 +69,7 @@ impl Owner {
             transfers: Transfers::default(),
             doubts: Doubts::default(),
             window: Window::new(),
+            repairs: Repairs::new(),
             encode_not_before: Timestamp(0),
             again_at: None,
             settles_at: None,
@@ -84,6 +88,7 @@ impl Owner {
 
     pub(crate) fn work_changed(&mut self) {
         self.window.look_again();
+        self.repairs.look_again();
     }
 
     pub(crate) fn journal_grew(&mut self, journal: JournalPosition) {
@@ -138,7 +143,11 @@ impl Owner {
             self.window.look_again();
         }
         // Also when its host has gone meanwhile: the catalogue is corrected.
+        if lost_count > 0 {
+            self.repairs.look_now();
+        }
         if lost_count > 0 || found_count > 0 {
+            self.repairs.look_again();
             self.window.distrust(|pack| self.transfers.has_pack(pack));
         }
     }
@@ -205,6 +214,9 @@ impl Owner {
             self.doubts.end(label, index, to);
         }
         self.window.note_progress();
+        if self.repairs.has(pack) {
+            return self.repair_sent(&transfer, outcome, cx);
+        }
         let Some(mut item) = self.window.items.remove(&pack) else {
             return;
         };
@@ -250,6 +262,7 @@ impl Owner {
         }
         self.settles_at = self.settles_at(circle, cx);
         self.advance_all(circle, cx);
+        self.step_repairs(circle, cx);
         if self.transfers.has_slot() && self.hosts.some_are_unused(&self.transfers, cx.now) {
             self.window.set_aside(|pack| self.transfers.has_pack(pack));
         }
@@ -322,6 +335,7 @@ impl Owner {
 
     pub(crate) fn alarm(&self, alarm: &mut Alarm) {
         self.hosts.alarm(alarm);
+        self.repairs.alarm(alarm);
         alarm.set(self.encode_not_before);
         for at in self.again_at.into_iter().chain(self.settles_at) {
             alarm.set(at);
@@ -343,6 +357,7 @@ impl Owner {
             segment_sends: self.hosts.sending_count(),
             comparisons: self.hosts.comparing_count(),
             doubts: self.doubts.count(),
+            repairs: self.repairs.count(),
         }
     }
 }
@@ -364,4 +379,6 @@ pub struct OwnerLoad {
     pub comparisons: usize,
     /// Shards whose sending broke off and whose host has not said since what it keeps, at most `rules::DOUBTS_MAX`.
     pub doubts: usize,
+    /// Packs that are being repaired, at most `rules::REPAIRS_MAX`.
+    pub repairs: usize,
 }

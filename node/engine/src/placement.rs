@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nuthatch_erasure::{Scheme, ShardIndex};
 use nuthatch_format::{ByteCount, NodeId};
-use rand::{Rng, RngExt};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, RngExt, SeedableRng};
 
 use crate::boundary::Domain;
 use crate::matching::Matching;
@@ -94,6 +95,22 @@ pub fn place(
         }
     }
     placement
+}
+
+/// Where the shards might go, for showing: as [`place`], by a generator of its own. Which of several equal hosts is chosen may be
+/// another one when it is done.
+pub fn preview(
+    scheme: Scheme,
+    holders: &[(ShardIndex, NodeId, Domain)],
+    candidates: &[Candidate],
+    seed: u64,
+) -> Placement {
+    place(
+        scheme,
+        holders,
+        candidates,
+        &mut Xoshiro256PlusPlus::seed_from_u64(seed),
+    )
 }
 
 /// A random order in which each next one is drawn with the weight of its room in MiB. Integers only: the same everywhere.

@@ -1,6 +1,7 @@
 //! Who can be talked to, whom to count on, and when to dial again. Pure; nothing is ever concluded from one failed contact.
 //!
-//! Version 1 knows here and away. Gone, and a grace adapted to each member's history, will be decided in this file too.
+//! A member is away until its grace ends, then gone. The grace follows its history, and only time in which somebody else was here counts:
+//! a machine that sleeps, or whose own link is cut, learns nothing about others.
 
 use nuthatch_format::{Span, Timestamp};
 use rand::{Rng, RngExt};
@@ -23,6 +24,11 @@ pub enum Presence {
         /// When it was last connected; `None` when it never was.
         since: Option<Timestamp>,
     },
+    /// Not connected for longer than its grace: it is not counted on, until it comes back.
+    Gone {
+        /// When it was last connected; `None` when it never was.
+        since: Option<Timestamp>,
+    },
 }
 
 impl Presence {
@@ -31,11 +37,12 @@ impl Presence {
         matches!(self, Self::Here { .. })
     }
 
-    /// Whether new stripes may count on it: it is here, or has been within the grace.
-    pub fn counts(self, now: Timestamp, rules: &PresenceRules) -> bool {
+    /// Whether new stripes may count on it: it is here, or was and is not gone.
+    pub const fn counts(self) -> bool {
         match self {
             Self::Here { .. } => true,
-            Self::Away { since } => since.is_some_and(|since| now.since(since) < rules.grace),
+            Self::Away { since } => since.is_some(),
+            Self::Gone { .. } => false,
         }
     }
 }
@@ -78,20 +85,13 @@ mod tests {
     use crate::rules::Rules;
 
     #[test]
-    fn a_member_counts_until_its_grace_ends() {
-        let rules = Rules::default().presence;
-        let left = Timestamp(1000);
-        let away = Presence::Away { since: Some(left) };
-        assert!(away.counts(Timestamp(left.after(rules.grace).0 - 1), &rules));
-        assert!(!away.counts(left.after(rules.grace), &rules));
-        assert!(!Presence::Away { since: None }.counts(left, &rules));
-        assert!(
-            Presence::Here {
-                since: left,
-                class: PathClass::Lan
-            }
-            .counts(Timestamp(u64::MAX), &rules)
-        );
+    fn a_member_counts_from_its_first_contact_until_it_is_gone() {
+        let since = Timestamp(1000);
+        let class = PathClass::Lan;
+        assert!(Presence::Here { since, class }.counts());
+        assert!(Presence::Away { since: Some(since) }.counts());
+        assert!(!Presence::Away { since: None }.counts());
+        assert!(!Presence::Gone { since: Some(since) }.counts());
     }
 
     #[test]

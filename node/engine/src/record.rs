@@ -6,14 +6,16 @@
 use minicbor::{Decode, Encode};
 use nuthatch_format::{ArchiveId, ByteCount, NodeId, Timestamp};
 
+use crate::history::History;
+
 /// First byte of every encoded record.
 pub const RECORD_VERSION: u8 = 1;
 
-/// Longest encoded record, in bytes: version, two ids, three numbers and their CBOR heads.
-pub const RECORD_LEN_MAX: usize = 128;
+/// Longest encoded record, in bytes: a member's history with its 168 hours twice, the numbers and their CBOR heads.
+pub const RECORD_LEN_MAX: usize = 512;
 
 /// A fact to remember.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Record {
     /// A member and when it was last connected.
     #[n(0)]
@@ -57,6 +59,16 @@ pub enum Record {
         #[n(2)]
         until: Timestamp,
     },
+    /// A member's past.
+    #[n(3)]
+    Known {
+        /// Who.
+        #[n(0)]
+        node: NodeId,
+        /// What is remembered.
+        #[n(1)]
+        history: Box<History>,
+    },
 }
 
 /// Where a record is kept: two records with equal keys replace each other.
@@ -68,6 +80,8 @@ pub enum RecordKey {
     Held(ArchiveId, NodeId),
     /// Of `Record::Granted`.
     Granted(ArchiveId),
+    /// Of `Record::Known`.
+    Known(NodeId),
 }
 
 /// Why bytes are not a record.
@@ -103,6 +117,7 @@ impl Record {
             Self::Seen { node, .. } => RecordKey::Seen(node),
             Self::Held { archive, node, .. } => RecordKey::Held(archive, node),
             Self::Granted { archive, .. } => RecordKey::Granted(archive),
+            Self::Known { node, .. } => RecordKey::Known(node),
         }
     }
 
@@ -141,6 +156,7 @@ impl RecordKey {
             Self::Seen(node) => (0, &[node.as_bytes()]),
             Self::Held(archive, node) => (1, &[archive.as_bytes(), node.as_bytes()]),
             Self::Granted(archive) => (2, &[archive.as_bytes()]),
+            Self::Known(node) => (3, &[node.as_bytes()]),
         };
         let mut bytes = vec![tag];
         for id in ids {
@@ -155,9 +171,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::targets::WEEK_HOURS;
 
     fn records() -> impl Strategy<Value = Record> {
-        (0..3_u8, any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u64; 3]>()).prop_map(
+        (0..4_u8, any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u64; 3]>()).prop_map(
             |(kind, one, two, numbers)| {
                 let (archive, node) = (ArchiveId::from_bytes(one), NodeId::from_bytes(two));
                 let [bytes, at, until] = numbers;
@@ -171,10 +188,18 @@ mod tests {
                         granted_at: at,
                         until,
                     },
-                    _ => Record::Granted {
+                    2 => Record::Granted {
                         archive,
                         bytes,
                         until,
+                    },
+                    _ => Record::Known {
+                        node,
+                        history: Box::new(History {
+                            last_seen: Some(until),
+                            here: [one.first().copied().unwrap_or_default(); WEEK_HOURS],
+                            ..History::new(at)
+                        }),
                     },
                 }
             },
@@ -190,7 +215,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_cut_short_or_followed_by_something_is_no_record(record in records(), len in 0..128_usize) {
+        fn what_is_cut_short_or_followed_by_something_is_no_record(record in records(), len in 0..RECORD_LEN_MAX) {
             let mut bytes = record.to_bytes();
             if len < bytes.len() {
                 prop_assert!(Record::from_bytes(&bytes[..len]).is_err());
@@ -200,7 +225,7 @@ mod tests {
         }
 
         #[test]
-        fn garbage_is_an_error_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..160)) {
+        fn garbage_is_an_error_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..RECORD_LEN_MAX + 32)) {
             if let Ok(record) = Record::from_bytes(&bytes) {
                 prop_assert!(bytes.len() <= RECORD_LEN_MAX);
                 prop_assert_eq!(Record::from_bytes(&record.to_bytes()).ok(), Some(record));

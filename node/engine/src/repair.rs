@@ -3,7 +3,137 @@
 //! Lazy, with hysteresis: one lost shard is waited for while the target still holds; once it does not, everything that is missing is
 //! rebuilt together, since reading the stripe is the dearest part (Bhagwan et al., "Total Recall", NSDI 2004).
 
-use nuthatch_erasure::Scheme;
+use std::collections::{BTreeMap, BTreeSet};
+
+use nuthatch_erasure::{Scheme, ShardIndex};
+use nuthatch_format::NodeId;
+
+use crate::boundary::Domain;
+use crate::matching::Matching;
+
+/// What a host is worth to the stripes that it has shards of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HostHealth {
+    /// It is here, or away within its grace: its shards count.
+    Sound,
+    /// It is away beyond its grace, or no member: its shards may come back, and don't count.
+    Gone,
+    /// It will leave: its shards can be read, and don't count.
+    Leaving,
+    /// A person said that it never comes back: its shards are lost.
+    Lost,
+}
+
+/// What all members are worth at one moment, and how many losses are to be survived: everything that the health of a stripe depends
+/// on, beside who has its shards.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HealthView {
+    /// The members (at most `rules::MEMBERS_MAX`), each with what it is lost together with.
+    pub members: BTreeMap<NodeId, (HostHealth, Domain)>,
+    /// Losses to survive (count).
+    pub target: u8,
+}
+
+/// What a look at one stripe says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// It is not readable any more, whoever comes back.
+    Unrepairable,
+    /// It is to be rebuilt; after so many further losses it could no longer be read (count): the fewer, the sooner.
+    Rebuild {
+        /// Healthy shards beyond those that it takes to read it (count).
+        margin: u8,
+    },
+    /// Nothing is to be done.
+    Rest,
+}
+
+impl HealthView {
+    /// What a node is worth. A node that is no member (any more) is gone.
+    pub fn of(&self, node: NodeId) -> (HostHealth, Domain) {
+        self.members
+            .get(&node)
+            .copied()
+            .unwrap_or((HostHealth::Gone, Domain(node)))
+    }
+
+    /// The holders whose shards count.
+    pub fn sound<'h>(
+        &'h self,
+        holders: &'h [(ShardIndex, NodeId)],
+    ) -> impl Iterator<Item = (ShardIndex, NodeId)> + 'h {
+        holders
+            .iter()
+            .copied()
+            .filter(|(_, node)| self.of(*node).0 == HostHealth::Sound)
+    }
+
+    /// The health of a stripe with these holders; shards outside the scheme count for nothing.
+    pub fn health(&self, scheme: Scheme, holders: &[(ShardIndex, NodeId)]) -> StripeHealth {
+        let total = usize::from(scheme.total());
+        let mut domains: BTreeMap<Domain, usize> = BTreeMap::new();
+        let mut sound: Vec<Vec<usize>> = vec![Vec::new(); total];
+        let mut readable: BTreeSet<ShardIndex> = BTreeSet::new();
+        for (index, node) in holders.iter().filter(|(index, _)| scheme.contains(*index)) {
+            let (health, domain) = self.of(*node);
+            if health != HostHealth::Lost {
+                readable.insert(*index);
+            }
+            if health == HostHealth::Sound
+                && let Some(rights) = sound.get_mut(usize::from(index.0))
+            {
+                let next = domains.len();
+                rights.push(*domains.entry(domain).or_insert(next));
+            }
+        }
+        let mut matching = Matching::empty(total, domains.len());
+        matching.enlarge(&sound);
+        let healthy = (0..total)
+            .filter(|left| matching.of_left(*left).is_some())
+            .count();
+        let count = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
+        StripeHealth {
+            retrievable: count(readable.len()),
+            healthy: count(healthy),
+        }
+    }
+
+    /// Losses that a stripe with these holders is to survive before it is left in peace (count). What a person has given up is not
+    /// waited for: every shard that only such hosts have is rebuilt.
+    pub fn target_of(&self, holders: &[(ShardIndex, NodeId)]) -> u8 {
+        let counts = |index: ShardIndex| self.sound(holders).any(|holder| holder.0 == index);
+        let is_given_up = |(index, node): &(ShardIndex, NodeId)| {
+            matches!(self.of(*node).0, HostHealth::Leaving | HostHealth::Lost) && !counts(*index)
+        };
+        if holders.iter().any(is_given_up) {
+            u8::MAX
+        } else {
+            self.target
+        }
+    }
+
+    /// Whether a stripe with these holders is to be rebuilt, and how pressing that is.
+    pub fn due(&self, scheme: Scheme, holders: &[(ShardIndex, NodeId)]) -> Due {
+        let health = self.health(scheme, holders);
+        match decide(scheme, health, self.target_of(holders), u8::MAX) {
+            RepairDecision::Rest => Due::Rest,
+            RepairDecision::Unrepairable => Due::Unrepairable,
+            RepairDecision::Rebuild { .. } | RepairDecision::NoHost => Due::Rebuild {
+                margin: health.healthy.saturating_sub(scheme.data()),
+            },
+        }
+    }
+
+    /// Whether several shards of a stripe stand and fall together: each can be read, and only one of them counts.
+    pub fn is_clumped(&self, scheme: Scheme, holders: &[(ShardIndex, NodeId)]) -> bool {
+        let indices: BTreeSet<ShardIndex> = self.sound(holders).map(|holder| holder.0).collect();
+        let readable = indices
+            .into_iter()
+            .filter(|index| scheme.contains(*index))
+            .count();
+        readable > usize::from(self.health(scheme, holders).healthy)
+    }
+}
 
 /// What is left of a stripe (counts of distinct shards, each `0..=total`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +217,81 @@ mod tests {
 
     fn scheme(data: u8, parity: u8) -> Scheme {
         Scheme::new(data, parity).unwrap()
+    }
+
+    fn node(number: u8) -> NodeId {
+        NodeId::from_bytes([number; 32])
+    }
+
+    /// Members 0.. of these kinds, each in a house of its own.
+    fn view(kinds: &[HostHealth], target: u8) -> HealthView {
+        let members = (0..)
+            .zip(kinds)
+            .map(|(number, kind)| (node(number), (*kind, Domain(node(number)))));
+        HealthView {
+            members: members.collect(),
+            target,
+        }
+    }
+
+    /// Shard 0 at member 0, and so on.
+    fn spread(count: u8) -> Vec<(ShardIndex, NodeId)> {
+        (0..count)
+            .map(|number| (ShardIndex(number), node(number)))
+            .collect()
+    }
+
+    #[test]
+    fn gone_hosts_are_waited_for_down_to_the_threshold_and_those_given_up_are_not() {
+        use HostHealth::{Gone, Leaving, Lost, Sound};
+        let shape = scheme(2, 3);
+        let due = |kinds: &[HostHealth]| view(kinds, 2).due(shape, &spread(5));
+        assert_eq!(due(&[Sound; 5]), Due::Rest);
+        assert_eq!(due(&[Gone, Sound, Sound, Sound, Sound]), Due::Rest);
+        assert_eq!(
+            due(&[Gone, Gone, Sound, Sound, Sound]),
+            Due::Rebuild { margin: 1 }
+        );
+        assert_eq!(
+            due(&[Lost, Sound, Sound, Sound, Sound]),
+            Due::Rebuild { margin: 2 }
+        );
+        assert_eq!(
+            due(&[Leaving, Sound, Sound, Sound, Sound]),
+            Due::Rebuild { margin: 2 }
+        );
+        assert_eq!(due(&[Gone, Gone, Gone, Gone, Gone]), Due::Rebuild { margin: 0 });
+        assert_eq!(due(&[Lost, Lost, Lost, Lost, Gone]), Due::Unrepairable);
+        // A copy elsewhere makes up for what was given up.
+        let mut copied = spread(5);
+        copied.push((ShardIndex(0), node(5)));
+        let leaving = view(&[Leaving, Sound, Sound, Sound, Sound, Sound], 2);
+        assert_eq!(leaving.due(shape, &copied), Due::Rest);
+        // Whoever is no member does not count.
+        assert_eq!(
+            view(&[Sound; 3], 2).health(shape, &spread(5)),
+            StripeHealth {
+                retrievable: 5,
+                healthy: 3
+            }
+        );
+    }
+
+    #[test]
+    fn shards_in_one_house_are_clumped_and_count_once() {
+        let shape = scheme(3, 1);
+        let mut view = view(&[HostHealth::Sound; 4], 1);
+        assert!(!view.is_clumped(shape, &spread(4)));
+        view.members.insert(node(3), (HostHealth::Sound, Domain(node(2))));
+        assert!(view.is_clumped(shape, &spread(4)));
+        assert_eq!(
+            view.health(shape, &spread(4)),
+            StripeHealth {
+                retrievable: 4,
+                healthy: 3
+            }
+        );
+        assert_eq!(view.due(shape, &spread(4)), Due::Rebuild { margin: 0 });
     }
 
     fn health(shards: u8) -> StripeHealth {

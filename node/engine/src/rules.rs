@@ -32,6 +32,9 @@ pub const ENCODES_MAX: usize = 3;
 /// Packs that get a better shape at a time (count): each may have to be fetched and staged first.
 pub const RESHAPES_MAX: usize = 1;
 
+/// Packs that are being repaired at a time (count): each is on this disk until its shards are placed.
+pub const REPAIRS_MAX: usize = 8;
+
 /// Dials at a time (count): a waking laptop must not open every path at once.
 pub const DIALS_MAX: usize = 16;
 
@@ -66,7 +69,7 @@ const _: () = assert!(
     "a host takes what one owner sends at a time"
 );
 const _: () = assert!(OFFERS_PER_NODE_MAX < OFFERS_MAX);
-const _: () = assert!(PAGE_LEN_MAX <= WINDOW_MAX);
+const _: () = assert!(PAGE_LEN_MAX <= WINDOW_MAX && REPAIRS_MAX <= PAGE_LEN_MAX);
 const _: () = assert!(ENCODES_MAX + RESHAPES_MAX <= WINDOW_MAX);
 const _: () = assert!(STRIPE_HOSTS_MAX <= 255, "a scheme has at most 255 shards");
 const _: () = assert!(MEMBERS_MAX <= ARCHIVES_HOSTED_MAX);
@@ -81,6 +84,8 @@ pub struct Rules {
     pub lease: LeaseRules,
     /// When an owner waits and tries again.
     pub owner: OwnerRules,
+    /// When an owner looks for what must be repaired.
+    pub repair: RepairRules,
     /// What a host keeps free and when it asks for patience.
     pub host: HostRules,
 }
@@ -92,8 +97,36 @@ pub struct PresenceRules {
     pub redial_min: Span,
     /// Longest pause between dials; at least `redial_min`. Five minutes find a waking laptop soon and cost next to nothing.
     pub redial_max: Span,
-    /// How long a host may be away and still be counted on for new stripes. Two weeks: a holiday, without history to know better.
+    /// How long a member may be away until it is gone, while its own history does not say better. Two weeks: a holiday.
     pub grace: Span,
+    /// Longest silence of our own that counts as absence of others, each time: what a machine that sleeps at night may take for seen.
+    pub gap_max: Span,
+    /// Members that leave within this time of each other leave together. A dead link is noticed at all connections within a minute.
+    pub vanish_window: Span,
+}
+
+impl PresenceRules {
+    /// These rules with another grace: what is measured against it is scaled with it.
+    #[must_use]
+    pub fn with_grace(self, grace: Span) -> Self {
+        Self {
+            grace,
+            gap_max: Span(grace.0 / GAPS_PER_GRACE),
+            ..self
+        }
+    }
+}
+
+/// Of a grace, one part in this many may pass unseen at a time: a day of two weeks.
+const GAPS_PER_GRACE: u64 = 14;
+
+/// When an owner looks for what must be repaired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepairRules {
+    /// Pause before all packs are looked over again; doubles while a look leads to nothing.
+    pub pause_min: Span,
+    /// Longest of these pauses; at least `pause_min`.
+    pub pause_max: Span,
 }
 
 /// How much is leased, and for how long.
@@ -143,6 +176,12 @@ impl Default for Rules {
                 redial_min: Span::from_secs(1),
                 redial_max: Span::from_secs(300),
                 grace: Span::from_days(14),
+                gap_max: Span::from_days(14 / GAPS_PER_GRACE),
+                vanish_window: Span::from_secs(120),
+            },
+            repair: RepairRules {
+                pause_min: Span::from_secs(60),
+                pause_max: Span::from_secs(6 * 3600),
             },
             lease: LeaseRules {
                 term: LEASE_TERM,

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use nuthatch_engine::boundary::{
-    Domain, Effect, EncodeOutcome, Event, HostTerms, Input, InventoryOutcome, JournalPosition, LeaseAnswer,
-    MemberFacts, OfferRefusal, OpId, PackKind, PackNumber, PathClass, SegmentsOutcome, StripeFacts,
-    StripeQuery, TransferOutcome,
+    Domain, Effect, EncodeOutcome, EndangeredPage, Event, HostTerms, Input, InventoryOutcome,
+    JournalPosition, LeaseAnswer, MemberFacts, OfferRefusal, OpId, PackKind, PackNumber, PathClass,
+    SegmentsOutcome, StripeFacts, StripeQuery, TransferOutcome,
 };
 use nuthatch_engine::durability::shape_for;
 use nuthatch_engine::rules::Rules;
@@ -146,6 +146,10 @@ impl Bench {
                     next: next.filter(|last| last.0 < self.packs),
                 })
             }
+            Effect::ReadEndangered { archive, .. } => Some(Input::Endangered {
+                archive,
+                found: EndangeredPage::default(),
+            }),
             Effect::Encode { op, scheme, pack, .. } => {
                 assert_eq!(Some(scheme), shape_for(2, 1, PackKind::Data));
                 let (label, shard_len) = (LabelId::from_bytes([pack.0 as u8; 32]), ByteCount(16 * MIB));
@@ -180,6 +184,8 @@ impl Bench {
             Effect::Persist(_)
             | Effect::Forget(_)
             | Effect::Dial { .. }
+            | Effect::Recall { .. }
+            | Effect::AnswerRepairPlan { .. }
             | Effect::AnswerLease { .. }
             | Effect::AnswerOffer { .. } => None,
         }

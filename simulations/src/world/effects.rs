@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 
 use nuthatch_engine::Scheme;
-use nuthatch_engine::boundary::{Effect, EncodeOutcome, Event, Input, JournalPosition, OpId, PackNumber};
+use nuthatch_engine::boundary::{
+    Effect, EncodeOutcome, Event, Input, JournalPosition, OpId, PackNumber, RecallOutcome,
+};
+use nuthatch_engine::repair::RepairSource;
 use nuthatch_format::{ByteCount, Span};
 use rand::RngExt;
 
@@ -56,7 +59,8 @@ impl World {
     fn perform(&mut self, at: NodeIndex, effect: &Effect) {
         let life = self.nodes[at].life;
         match *effect {
-            Effect::Persist(_) | Effect::Forget(_) => {}
+            // Records are kept by then, and nobody asks for a plan in a simulation.
+            Effect::Persist(_) | Effect::Forget(_) | Effect::AnswerRepairPlan { .. } => {}
             Effect::Dial { node } => {
                 let to = index_of(node);
                 let can = self.network.reaches(at, to) && self.nodes[to].engine.is_some();
@@ -81,6 +85,30 @@ impl World {
                     page,
                     next,
                 };
+                self.schedule(delay, Happening::Input { to: at, life, input });
+            }
+            Effect::ReadEndangered {
+                archive,
+                ref view,
+                margin,
+                after,
+                limit,
+            } => {
+                let found = self.nodes[at].catalogue.endangered(view, margin, after, limit);
+                let delay = Span::from_millis(self.rng.random_range(1..5));
+                let input = Input::Endangered { archive, found };
+                self.schedule(delay, Happening::Input { to: at, life, input });
+            }
+            Effect::Recall { op, pack, .. } => {
+                // The files are never here in a simulation: what is not staged comes from hosts.
+                let outcome = if self.can_be_read(at, pack) {
+                    let source = RepairSource::Shards;
+                    RecallOutcome::Here { source }
+                } else {
+                    RecallOutcome::Failed
+                };
+                let delay = Span::from_millis(self.rng.random_range(20..2000));
+                let input = Input::RecallEnded { op, outcome };
                 self.schedule(delay, Happening::Input { to: at, life, input });
             }
             Effect::Encode { op, pack, scheme, .. } => {
@@ -150,6 +178,9 @@ impl World {
             | Effect::Forget(_)
             | Effect::Dial { .. }
             | Effect::ReadStripes { .. }
+            | Effect::ReadEndangered { .. }
+            | Effect::Recall { .. }
+            | Effect::AnswerRepairPlan { .. }
             | Effect::Encode { .. }
             | Effect::Transfer { .. }
             | Effect::AnswerLease { .. }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::circle::{ApproveAnswer, InviteAnswer, JoinAnswer, PeerName, WaitingAnswer};
 use super::failure::Exit;
 use super::host::LimitAnswer;
+use super::repair::{PeerStandingAnswer, RepairStanding, RepairSummary};
 
 /// One message of a stream; in JSON each has `message_type`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,6 +105,8 @@ pub enum Phase {
     Restore,
     /// Checking what hosts hold.
     Verify,
+    /// Rebuilding what hosts have lost.
+    Repair,
 }
 
 /// How far the work is. Zero totals are not known yet.
@@ -184,6 +187,10 @@ pub enum Answer {
     Status(StatusAnswer),
     /// To `kit`.
     Kit(KitAnswer),
+    /// To `peer lost`, `peer drain` and `peer keep`.
+    PeerStanding(PeerStandingAnswer),
+    /// To `repair`.
+    Repair(RepairSummary),
     /// To `circle waiting`.
     Waiting(WaitingAnswer),
     /// To `circle approve`.
@@ -399,8 +406,11 @@ pub struct PeerRow {
     pub peer_id: String,
     /// What it calls itself; not yet escaped.
     pub name: String,
-    /// `online` or `away`; `unknown` where no node runs, and nobody was asked. With `--all` also `waiting` and `removed`.
+    /// `online`, `away`, `gone` (away for longer than its grace) or `lost` (a person said so); `unknown` where no node runs, and nobody
+    /// was asked. With `--all` also `waiting` and `removed`.
     pub state: String,
+    /// What its shards are worth: `sound`, `gone`, `leaving`, `drained` (leaving, and nothing is kept by it alone) or `lost`.
+    pub health: String,
     /// Where it was last reached.
     pub addresses: Vec<String>,
     /// `lan`, `direct` or `relayed`, while connected.
@@ -413,6 +423,12 @@ pub struct PeerRow {
     pub last_seen: Option<String>,
     /// Last proof that it holds what it should.
     pub last_proof: Option<String>,
+    /// When it was first known here.
+    pub known_since: Option<String>,
+    /// In how many of a thousand hours it was there, as far as it was seen.
+    pub availability_per_mille: Option<u16>,
+    /// Its longest absence, in seconds, as far as it was seen.
+    pub longest_absence_seconds: Option<u64>,
 }
 
 /// One screen about this node.
@@ -446,6 +462,8 @@ pub struct StatusAnswer {
     pub quota_bytes: u64,
     /// The last proof by any host.
     pub last_proof: Option<String>,
+    /// How repairs stand.
+    pub repair: RepairStanding,
     /// What needs a person.
     pub attention: Vec<Attention>,
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::host::Limit;
+use super::repair::{PeerStanding, Repair};
 use super::secret::Secret;
 
 /// One request, one command.
@@ -17,6 +18,10 @@ pub enum Request {
     Status {},
     /// The circle. Answer: `Answer::Peers`.
     Peers(Peers),
+    /// What a person says of a member. Answer: `Answer::PeerStanding`.
+    PeerStanding(PeerStanding),
+    /// Repairs what is to be repaired now. Messages: status. Answer: `Answer::Repair`, also before a failure.
+    Repair(Repair),
     /// A line that admits a node. Answer: `Answer::Invite`.
     Invite(Invite),
     /// Nodes that wait for a person to let them in. Answer: `Answer::Waiting`.
@@ -75,9 +80,13 @@ impl Request {
             | Self::Snapshots(_)
             | Self::Limit(_)
             | Self::InitArchive(_) => Reach::Home,
-            Self::Approve(_) | Self::Backup(_) | Self::Ls(_) | Self::Restore(_) | Self::Verify(_) => {
-                Reach::Members
-            }
+            Self::Approve(_)
+            | Self::Backup(_)
+            | Self::Ls(_)
+            | Self::PeerStanding(_)
+            | Self::Repair(_)
+            | Self::Restore(_)
+            | Self::Verify(_) => Reach::Members,
             Self::Join(_) | Self::Recover(_) => Reach::Anybody,
             Self::Invite(_) | Self::Events {} => Reach::Listening,
         }

@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use nuthatch_engine::boundary::PathClass;
+use nuthatch_engine::history::History;
+use nuthatch_engine::record::Record;
+use nuthatch_engine::repair::HostHealth;
 use nuthatch_format::{ByteCount, NodeId, Timestamp};
 use nuthatch_wire::message::RosterItem;
 
+use super::peer::health_word;
 use super::{blocking, catalogue_failure, hosts, say_as_of};
 use crate::api::{Failure, Outlet, PeerRow, Peers, PeersAnswer, rfc3339};
 use crate::clock;
-use crate::node::Node;
+use crate::node::{Node, load_records};
 
 /// Shows the circle without this node; with `all`, also those who wait or were removed.
 pub(crate) async fn run(node: &Arc<Node>, wanted: &Peers, out: &Outlet) -> Result<PeersAnswer, Failure> {
@@ -38,6 +42,8 @@ fn gather(node: &Node, all: bool) -> Result<PeersAnswer, Failure> {
     } else {
         Default::default()
     };
+    let histories = histories(node)?;
+    let drained = node.repairs.state().drained;
     let mut peers = Vec::new();
     for peer in members.iter().chain(&waiting).chain(&removed) {
         let last_proof = match &owned {
@@ -45,15 +51,24 @@ fn gather(node: &Node, all: bool) -> Result<PeersAnswer, Failure> {
             None => None,
         };
         let class = online.get(peer).copied();
+        let (health, history) = (node.pulse.health(peer), histories.get(peer));
         peers.push(PeerRow {
             peer_id: nuthatch_transport::peer_id_text(*peer),
             name: node.circle.name_of(peer),
-            state: match (removed.contains(peer), waiting.contains(peer), class) {
+            state: match (removed.contains(peer), waiting.contains(peer), class, health) {
                 (true, ..) => "removed",
-                (_, true, _) => "waiting",
-                (.., Some(_)) => "online",
-                (.., None) if node.meets_others() => "away",
-                (.., None) => "unknown",
+                (_, true, ..) => "waiting",
+                (.., Some(_), _) => "online",
+                (.., None, HostHealth::Lost) => "lost",
+                (.., None, HostHealth::Gone) => "gone",
+                (.., None, _) if node.meets_others() => "away",
+                (.., None, _) => "unknown",
+            }
+            .to_owned(),
+            health: if drained.contains(peer) {
+                "drained"
+            } else {
+                health_word(health)
             }
             .to_owned(),
             addresses: node.circle.addresses_of(peer),
@@ -62,9 +77,24 @@ fn gather(node: &Node, all: bool) -> Result<PeersAnswer, Failure> {
             hosted_for_them: kept_for(node, peer).0,
             last_seen: last_seen(node, peer, class.is_some()).map(rfc3339),
             last_proof: last_proof.map(rfc3339),
+            known_since: history.map(|history| rfc3339(history.first_seen)),
+            availability_per_mille: history.and_then(History::availability_per_mille),
+            longest_absence_seconds: history.map(|history| history.longest_absence.0 / 1000),
         });
     }
     Ok(PeersAnswer { peers })
+}
+
+/// What is remembered of members.
+fn histories(node: &Node) -> Result<BTreeMap<NodeId, History>, Failure> {
+    let known = |record| match record {
+        Record::Known { node, history } => Some((node, *history)),
+        Record::Seen { .. } | Record::Held { .. } | Record::Granted { .. } => None,
+    };
+    Ok(load_records(&node.records)?
+        .into_iter()
+        .filter_map(known)
+        .collect())
 }
 
 /// Nodes that wait for a person's decision, and nodes that were removed; neither are members.

@@ -6,17 +6,19 @@ use std::sync::Arc;
 
 use nuthatch_disk::atomic;
 use nuthatch_disk::catalogue::SnapshotSummary;
+use nuthatch_engine::repair::HostHealth;
 use nuthatch_format::{ByteCount, NodeId, Timestamp};
 use nuthatch_wire::membership::Roster;
 
 use super::kit::{self, KitState};
-use super::{blocking, catalogue_failure, hosts, waiting};
+use super::{blocking, catalogue_failure, hosts, repair, waiting};
 use crate::api::{Failure, StatusAnswer, rfc3339};
 use crate::clock;
 use crate::events::{Fault, FaultKind};
 use crate::node::{Node, Owned};
 use crate::protection::{self, SnapshotProtection};
 use crate::setup::disk_failure;
+use attention::keeping::KeepingFacts;
 use attention::{AwayHost, BackupFacts, Facts, SeenFault};
 
 /// Shows how things stand.
@@ -65,6 +67,7 @@ fn gather(node: &Node) -> Result<StatusAnswer, Failure> {
         hosted_bytes: hosted.0,
         quota_bytes: vault.quota.0,
         last_proof: own.last_proof.map(rfc3339),
+        repair: repair::standing(node),
         attention: attention::attention(&facts),
     })
 }
@@ -82,9 +85,11 @@ fn own_facts(node: &Node, owned: &Owned) -> Result<OwnFacts, Failure> {
         }
         None => None,
     };
+    let counts = |host: &NodeId| matches!(node.pulse.health(host), HostHealth::Sound | HostHealth::Leaving);
     let hosts: Vec<NodeId> = hosts::hosts_of(node, owned)
         .map_err(|error| failed(&error))?
         .into_iter()
+        .filter(counts)
         .collect();
     let mut last_proof = None;
     for host in &hosts {
@@ -102,6 +107,22 @@ fn own_facts(node: &Node, owned: &Owned) -> Result<OwnFacts, Failure> {
         staged,
         kit: Some(kit::state(node, owned)?),
     })
+}
+
+/// What concerns the keeping of data alive.
+fn keeping(node: &Node) -> KeepingFacts {
+    let members = node.circle.members();
+    let gone = members
+        .iter()
+        .filter(|member| node.pulse.health(member) == HostHealth::Gone)
+        .map(|member| (node.circle.name_of(member), node.pulse.last_seen(member)));
+    let drained = node.repairs.state().drained;
+    KeepingFacts {
+        gone: gone.collect(),
+        drained: drained.iter().map(|member| node.circle.name_of(member)).collect(),
+        repair: repair::standing(node),
+        is_cut: node.pulse.is_cut(),
+    }
 }
 
 /// A node that waited for a person and is in by now.
@@ -171,5 +192,6 @@ fn facts(node: &Node, own: &OwnFacts, hosted: ByteCount) -> Result<Facts, Failur
         disk_free: disk.free,
         hosted,
         quota: node.config().quota.unwrap_or_default(),
+        keeping: keeping(node),
     })
 }

@@ -15,9 +15,9 @@ use nuthatch_format::pack::{HEADER_LEN, read_header};
 use nuthatch_format::slice::Outboard;
 use nuthatch_format::{ArchiveId, ByteCount, PackId};
 
+use super::recall;
 use crate::clock;
 use crate::node::{Node, Owned};
-use crate::source::HostSource;
 use crate::stripes::StripeFile;
 
 /// How long a label waits for others to share its segment.
@@ -57,7 +57,7 @@ async fn try_encode(
         .map_err(|error| text(&error))?
         .ok_or("no such pack")?;
     if !owned.staging.contains(&record.id) {
-        fetch(node, &owned, &record).await?;
+        stage(node, &owned, &record).await?;
     }
     let worker = Arc::clone(&owned);
     let (label, trees) = blocking(move || label(&worker, &record, scheme)).await?;
@@ -135,19 +135,20 @@ fn hash(file: &File) -> std::io::Result<PackId> {
     Ok(PackId::from_bytes(*hasher.finalize().as_bytes()))
 }
 
-/// Gets a pack back from its hosts, into staging.
-async fn fetch(node: &Arc<Node>, owned: &Arc<Owned>, record: &PackRecord) -> Result<(), String> {
-    let source = HostSource::new(node, owned, &node.stop);
-    let wanted = record.clone();
-    let bytes = source
-        .fetch_pack(&wanted)
-        .await
-        .map_err(|error| error.to_string())?;
-    let (staging, id) = (Arc::clone(&owned.staging), record.id);
+/// Gets a pack back into staging, from the cheapest source that gives it.
+async fn stage(node: &Arc<Node>, owned: &Arc<Owned>, record: &PackRecord) -> Result<(), String> {
+    recall::bring(node, owned, record).await?;
+    let (owned, id) = (Arc::clone(owned), record.id);
     blocking(move || {
-        staging
+        if owned.staging.contains(&id) {
+            return Ok(());
+        }
+        let bytes = owned.recalled.read(&id).map_err(|error| error.to_string())?;
+        owned
+            .staging
             .put_pack_bytes(&id, &bytes)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        owned.recalled.remove(&id).map_err(|error| error.to_string())
     })
     .await
 }

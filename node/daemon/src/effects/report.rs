@@ -1,8 +1,11 @@
 //! What the engine says about its doings, as events that people read and as state that jobs wait for.
 
+mod keeping;
+
 use nuthatch_engine::boundary::{Event, LeaseRefusal, OfferRefusal, PackNumber, PathClass};
 use nuthatch_format::{LabelId, NodeId};
 
+use super::recall;
 use crate::clock;
 use crate::events::FaultKind;
 use crate::node::{Node, Owned};
@@ -78,6 +81,7 @@ pub(super) fn report(node: &Node, event: Event) {
         }
         Event::StripeComplete { pack, label } => complete(node, pack, &label),
         Event::PackUnreadable { pack } => {
+            recall::let_go(node, pack);
             let message = format!(
                 "pack number {} can't be read here now; it is tried again later",
                 pack.0
@@ -95,6 +99,15 @@ pub(super) fn report(node: &Node, event: Event) {
             node.events.fault(FaultKind::WrongShard, Some(peer), message);
             node.pulse.stir();
         }
+        event @ (Event::Gone { .. }
+        | Event::Returned { .. }
+        | Event::StandingChanged { .. }
+        | Event::Drained { .. }
+        | Event::LinkCut { .. }
+        | Event::LinkBack
+        | Event::RepairBegun { .. }
+        | Event::RepairEnded { .. }
+        | Event::RepairRound(_)) => keeping::report(node, event),
         Event::Quiet { incomplete_count } => node.pulse.quiet(incomplete_count),
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use nuthatch_disk::IndexError;
 use nuthatch_disk::catalogue::{self, PackFacts};
 use nuthatch_engine::boundary::{
-    Input, JournalPosition, PackKind, PackNumber, Stripe, StripeFacts, StripeQuery,
+    EndangeredPage, Input, JournalPosition, PackKind, PackNumber, Stripe, StripeFacts, StripeQuery,
 };
 use nuthatch_engine::durability;
+use nuthatch_engine::repair::{Due, HealthView};
 use nuthatch_format::ArchiveId;
 
 use crate::events::FaultKind;
@@ -79,6 +80,78 @@ fn page(
         }
         if is_last {
             return Ok((page, None));
+        }
+    }
+}
+
+/// Which part of the endangered stripes is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    /// Losses that they can stand (count).
+    pub(crate) margin: u8,
+    /// Only packs after this one.
+    pub(crate) after: Option<PackNumber>,
+    /// At most so many (count).
+    pub(crate) limit: usize,
+}
+
+/// One page of stripes that are to be rebuilt, as the input that answers `ReadEndangered`. A catalogue that can't be read answers an
+/// empty last page.
+pub(super) async fn read_endangered(
+    node: &Arc<Node>,
+    archive: ArchiveId,
+    view: &Arc<HealthView>,
+    part: Part,
+) -> Input {
+    let (reader, view) = (Arc::clone(node), Arc::clone(view));
+    let read = tokio::task::spawn_blocking(move || match reader.owned() {
+        Some(owned) if owned.archive == archive => {
+            endangered(&owned, &view, part).map_err(|error| error.to_string())
+        }
+        _ => Ok(EndangeredPage::default()),
+    });
+    let found = match read.await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            node.events.fault(
+                FaultKind::OwnDisk,
+                None,
+                format!("the catalogue can't be read: {error}"),
+            );
+            EndangeredPage::default()
+        }
+        Err(_) => EndangeredPage::default(),
+    };
+    Input::Endangered { archive, found }
+}
+
+/// Looks over packs until the page is full. What is staged is not looked at: it waits to be sent, and is sent by itself.
+pub(crate) fn endangered(owned: &Owned, view: &HealthView, part: Part) -> Result<EndangeredPage, IndexError> {
+    let mut found = EndangeredPage::default();
+    let mut at = part.after.map(|number| catalogue::PackNumber(number.0));
+    loop {
+        let packs = owned.catalogue.packs_page(at, SCAN)?;
+        let is_last = packs.len() < SCAN;
+        for facts in packs {
+            at = Some(facts.number);
+            if owned.staging.contains(&facts.id) {
+                continue;
+            }
+            let facts = as_engine(owned, &facts);
+            let Some(stripe) = &facts.stripe else { continue };
+            let due = view.due(stripe.scheme, &stripe.holders);
+            found.note(due, view.is_clumped(stripe.scheme, &stripe.holders), part.margin);
+            if due != (Due::Rebuild { margin: part.margin }) {
+                continue;
+            }
+            found.page.push(facts);
+            if found.page.len() >= part.limit {
+                found.next = at.map(|number| PackNumber(number.0));
+                return Ok(found);
+            }
+        }
+        if is_last {
+            return Ok(found);
         }
     }
 }

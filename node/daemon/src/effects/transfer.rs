@@ -12,6 +12,7 @@ use nuthatch_format::label::SignedLabel;
 use nuthatch_format::{ArchiveId, LabelId, NodeId};
 use nuthatch_wire::bulk::Refusal;
 
+use super::recall;
 use crate::clock;
 use crate::events::FaultKind;
 use crate::node::{Node, Owned};
@@ -105,10 +106,7 @@ fn load(node: &Node, owned: &Owned, order: &Order) -> Result<Shipment, String> {
         .pack(nuthatch_disk::catalogue::PackNumber(order.pack.0))
         .map_err(|error| error.to_string())?
         .ok_or("no such pack")?;
-    let pack = owned
-        .staging
-        .open_pack(&record.id)
-        .map_err(|error| error.to_string())?;
+    let pack = recall::open(owned, &record.id).map_err(|error| error.to_string())?;
     Ok(Shipment {
         label: Arc::clone(&label),
         index: order.index,

@@ -13,8 +13,9 @@ use nuthatch_disk::segment_store::SegmentStore;
 use nuthatch_disk::vault::Vault;
 use nuthatch_engine::Engine;
 use nuthatch_engine::boundary::Input;
+use nuthatch_engine::history::{History, Standing};
 use nuthatch_engine::record::Record;
-use nuthatch_engine::rules::Rules;
+use nuthatch_engine::repair::HostHealth;
 use nuthatch_transport::{Event, Transport};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
@@ -27,7 +28,7 @@ use crate::archives::Statements;
 use crate::circle::Circle;
 use crate::config::Config;
 use crate::driver::{self, DriverInputs};
-use crate::effects::NodePerformer;
+use crate::effects::{NodePerformer, Resealing};
 use crate::events::Events;
 use crate::gate::NodeGate;
 use crate::hosting::Hosting;
@@ -35,6 +36,7 @@ use crate::identity::Identity;
 use crate::links::Links;
 use crate::outboards::Outboards;
 use crate::pulse::Pulse;
+use crate::repairs::RepairDesk;
 use crate::setup;
 use crate::waiting::Waiting;
 
@@ -61,7 +63,7 @@ impl Node {
         let (engine_inputs, inputs) = DriverInputs::new();
         let mut engine = Engine::new(
             opened.identity.node,
-            Rules::default(),
+            opened.config.periods.rules(),
             u64::from_le_bytes(setup::fresh()?),
         );
         let pulse = Pulse::new();
@@ -88,6 +90,9 @@ impl Node {
             engine: engine_inputs,
             pulse,
             events: Events::new(),
+            resealing: Resealing::default(),
+            records: Arc::clone(&opened.records),
+            repairs: RepairDesk::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });
@@ -203,7 +208,7 @@ impl Stores {
     }
 }
 
-fn load_records(records: &Records) -> Result<Vec<Record>, Failure> {
+pub(crate) fn load_records(records: &Records) -> Result<Vec<Record>, Failure> {
     let rows = records
         .load()
         .map_err(|error| Failure::from_error(Exit::Failed, "own_disk", &error))?;
@@ -226,8 +231,24 @@ fn remember(pulse: &Pulse, records: &[Record]) {
             Record::Held {
                 node, bytes, until, ..
             } => pulse.leased(*node, *bytes, *until),
+            Record::Known { node, history } => {
+                if let Some(at) = history.last_seen {
+                    pulse.remember(*node, at);
+                }
+                pulse.set_health(*node, health_of(history));
+            }
             Record::Granted { .. } => {}
         }
+    }
+}
+
+/// What a member's shards were worth when the last run ended.
+fn health_of(history: &History) -> HostHealth {
+    match (history.standing, history.is_gone) {
+        (Standing::Lost, _) => HostHealth::Lost,
+        (Standing::Leaving, _) => HostHealth::Leaving,
+        (Standing::Member, true) => HostHealth::Gone,
+        (Standing::Member, false) => HostHealth::Sound,
     }
 }
 

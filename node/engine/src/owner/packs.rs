@@ -21,7 +21,7 @@ type Held = (ShardIndex, NodeId, Domain);
 
 /// What becomes of a pack after it was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Stays,
     Parks,
 }
@@ -35,7 +35,7 @@ impl Owner {
         };
         let items = self.window.items.iter();
         let packs: Vec<PackNumber> = items
-            .filter(|(_, item)| may_advance(item))
+            .filter(|(pack, item)| may_advance(item) && !self.repairs.has(**pack))
             .map(|(pack, _)| *pack)
             .collect();
         for pack in packs {
@@ -142,7 +142,7 @@ impl Owner {
     }
 
     /// Sends what can be sent now; parks what no connected host can take.
-    fn place_and_send(
+    pub(super) fn place_and_send(
         &mut self,
         pack: PackNumber,
         kind: PackKind,
@@ -200,7 +200,7 @@ impl Owner {
         if is_moving { Fate::Stays } else { Fate::Parks }
     }
 
-    fn plan(
+    pub(super) fn plan(
         &self,
         placing: &mut Placing,
         wanted: (ByteCount, Purpose),

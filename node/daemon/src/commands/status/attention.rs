@@ -1,10 +1,13 @@
 //! What needs a person, and the command for it: facts in, a list out, the most pressing first. Pure; the sentences of `status` are here.
 
+pub(super) mod keeping;
+
 use nuthatch_format::{ByteCount, Span, Timestamp};
 
 use super::super::kit::KitState;
 use crate::api::{Attention, Protection, rfc3339};
 use crate::events::FaultKind;
+use keeping::KeepingFacts;
 
 /// Less free space than this, and backups and hosting are about to stop: room for a few packs of 16 MiB and their indexes.
 const DISK_FREE_MIN: ByteCount = ByteCount(256 << 20);
@@ -49,6 +52,8 @@ pub(super) struct Facts {
     pub(super) hosted: ByteCount,
     /// Bytes that it is to keep at most.
     pub(super) quota: ByteCount,
+    /// What concerns the keeping of data alive.
+    pub(super) keeping: KeepingFacts,
 }
 
 /// The newest backup.
@@ -86,6 +91,7 @@ pub(super) fn attention(facts: &Facts) -> Vec<Attention> {
     faults(facts, &mut list);
     circle(facts, &mut list);
     backup(facts, &mut list);
+    keeping::keeping(&facts.keeping, &mut list);
     hosts(facts, &mut list);
     rest(facts, &mut list);
     list

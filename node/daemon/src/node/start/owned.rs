@@ -5,9 +5,11 @@ use std::sync::Arc;
 use nuthatch_disk::catalogue::Catalogue;
 use nuthatch_disk::file_cache::FileCache;
 use nuthatch_disk::staging::Staging;
+use nuthatch_engine::rules::REPAIRS_MAX;
 use nuthatch_format::ByteCount;
 use nuthatch_format::codec;
 use nuthatch_format::journal::Entry;
+use nuthatch_format::padding::PACK_LEN;
 use parking_lot::Mutex;
 
 use crate::api::{Exit, Failure};
@@ -18,6 +20,9 @@ use crate::{setup, stripes};
 
 /// Staging takes this part of the free space unless the settings say otherwise.
 const STAGING_DIVISOR: u64 = 4;
+
+/// Packs that are repaired at a time, and as many that are just being thrown away.
+const RECALLED_MAX: ByteCount = ByteCount(2 * (REPAIRS_MAX * PACK_LEN) as u64);
 
 /// Opens everything of the archive; `None` at a node that only hosts.
 pub(super) fn open(node: &Node) -> Result<Option<Owned>, Failure> {
@@ -34,6 +39,9 @@ pub(super) fn open(node: &Node) -> Result<Option<Owned>, Failure> {
         .map_err(|error| failed(&error))?;
     let staging =
         Staging::open(&node.home.staging_dir(), staging_bound(node)?).map_err(|error| failed(&error))?;
+    let recalled = Staging::open(&node.home.recalled_dir(), RECALLED_MAX).map_err(|error| failed(&error))?;
+    // What an earlier run brought back is brought back again when it is wanted.
+    recalled.clear().map_err(|error| failed(&error))?;
     let (catalogue, device) = (Arc::new(catalogue), Arc::new(keys.device));
     let segments = Arc::clone(&node.segments);
     let journal = JournalWriter::open(
@@ -58,6 +66,7 @@ pub(super) fn open(node: &Node) -> Result<Option<Owned>, Failure> {
         catalogue,
         file_cache: Arc::new(file_cache),
         staging: Arc::new(staging),
+        recalled: Arc::new(recalled),
         journal: Arc::new(journal),
         forks_sent: Mutex::default(),
     };

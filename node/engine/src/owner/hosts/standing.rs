@@ -11,6 +11,7 @@ use crate::circle::Circle;
 use crate::leases::{HeldLease, Purpose};
 use crate::outbox::Context;
 use crate::owner::transfers::Transfers;
+use crate::repair::HostHealth;
 
 impl Hosts {
     /// Hosts that could take a shard of this length now or as soon as their lease has grown.
@@ -24,8 +25,14 @@ impl Hosts {
         let taker = |(node, host): (&NodeId, &Host)| {
             let session = host.session.as_ref()?;
             let is_leased = host.lease.is_some_and(|lease| lease.is_valid(now));
+            let is_sound = circle
+                .get(*node)
+                .is_some_and(|member| member.health() == HostHealth::Sound);
             let room = host.room(transfers.bytes_to(*node), purpose);
-            let is_able = is_leased && session.unable_until.is_none() && (room >= len || host.may_grow(now));
+            let is_able = is_sound
+                && is_leased
+                && session.unable_until.is_none()
+                && (room >= len || host.may_grow(now));
             is_able.then(|| Taker {
                 node: *node,
                 domain: circle.domain_of(*node),
@@ -58,7 +65,7 @@ impl Hosts {
             && transfers.has_slot_to(node)
     }
 
-    /// Failure domains of the hosts that a new stripe may count on: leased, here or away within the grace, and with room for a
+    /// Failure domains of the hosts that a new stripe may count on: leased, here or away within their grace, and with room for a
     /// shard of this length; `None` as length: whatever their room.
     pub(in crate::owner) fn domains_counted(
         &self,
@@ -73,19 +80,20 @@ impl Hosts {
                 let is_able = host.session.is_none_or(|session| session.unable_until.is_none());
                 is_able && (host.may_grow(cx.now) || host.room(transfers.bytes_to(*node), purpose) >= len)
             });
-            let counts =
-                host.lease.is_some() && has_room && member.presence.counts(cx.now, &cx.rules.presence);
+            let counts = host.lease.is_some() && has_room && member.counts();
             counts.then_some(member.domain)
         };
         self.hosts.iter().filter_map(counts).collect()
     }
 
-    /// Failure domains of all members that ever granted a lease.
+    /// Failure domains of all members that ever granted a lease and are not gone or given up.
     pub(in crate::owner) fn domains_leased(&self, circle: &Circle) -> BTreeSet<Domain> {
         self.hosts
             .iter()
             .filter(|(_, host)| host.lease.is_some())
-            .filter_map(|(node, _)| circle.get(*node).map(|member| member.domain))
+            .filter_map(|(node, _)| circle.get(*node))
+            .filter(|member| member.health() == HostHealth::Sound)
+            .map(|member| member.domain)
             .collect()
     }
 

@@ -1,6 +1,8 @@
 //! Laws of what is brought to a person's attention.
 
+use super::keeping::KeepingFacts;
 use super::*;
+use crate::api::RepairStanding;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -28,6 +30,7 @@ fn well() -> Facts {
         disk_free: ByteCount(1 << 40),
         hosted: ByteCount::ZERO,
         quota: ByteCount(1 << 30),
+        keeping: KeepingFacts::default(),
     }
 }
 
@@ -234,4 +237,39 @@ fn whatever_is_brought_up_comes_with_a_command() {
     for kind in kinds {
         assert!(!command_for(kind).is_empty());
     }
+}
+
+#[test]
+fn hosts_that_are_gone_or_may_go_and_packs_that_wait_are_named_with_their_commands() {
+    let facts = Facts {
+        keeping: KeepingFacts {
+            gone: vec![("mia".to_owned(), Some(NOW)), ("noa".to_owned(), None)],
+            drained: vec!["tom".to_owned()],
+            repair: RepairStanding {
+                running: 0,
+                waiting_for_room: 1,
+                waiting_for_hosts: 2,
+                unrepairable: 3,
+                clumped: 4,
+            },
+            is_cut: true,
+        },
+        ..well()
+    };
+    let wanted = [
+        "link_cut",
+        "unrepairable",
+        "repair_waits",
+        "repair_waits",
+        "clumped",
+        "host_gone",
+        "host_gone",
+        "drained",
+    ];
+    assert_eq!(kinds(&facts), wanted);
+    let commands: Vec<String> = attention(&facts).into_iter().map(|item| item.command).collect();
+    assert!(
+        commands.contains(&"nuthatch peer lost mia".to_owned()),
+        "{commands:?}"
+    );
 }
