@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod checkers;
 pub mod durability;
 mod exchanges;
+pub mod faults;
 pub mod network;
 pub mod node;
 pub mod scenario;

@@ -3,6 +3,9 @@
 //!
 //! `durability [--peers N] [--years N] [--seed N] [--plots FOLDER]` reports what to expect of so many friends instead (100,000 peers and
 //! ten years without numbers), and draws it.
+//!
+//! `faults [--seed N | --seeds N] [--steps N]` runs worlds in which everything goes wrong for so many steps (20 worlds of 20,000 steps
+//! without numbers).
 #![deny(clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
 use std::io::Write;
@@ -12,6 +15,7 @@ use std::process::ExitCode;
 use nuthatch_simulations::durability::figures::{Figures, Wanted};
 use nuthatch_simulations::durability::plots::plots;
 use nuthatch_simulations::durability::report::report;
+use nuthatch_simulations::faults;
 use nuthatch_simulations::scenario::Scenario;
 
 /// What to run.
@@ -27,6 +31,11 @@ fn main() -> ExitCode {
         && first == "durability"
     {
         return durability(rest, &mut out);
+    }
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "faults"
+    {
+        return run_faults(rest, &mut out).unwrap_or(ExitCode::FAILURE);
     }
     match choose(&arguments) {
         Ok(choice) => run(&choice, &mut out).unwrap_or(ExitCode::FAILURE),
@@ -103,6 +112,45 @@ fn peak_memory() -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().to_owned())
+}
+
+/// Worlds in trouble, seed after seed; ends with the first that fails and says how to see it again.
+fn run_faults(arguments: &[String], out: &mut impl Write) -> std::io::Result<ExitCode> {
+    let (mut seeds, mut steps) = (0..20, 20_000);
+    for pair in arguments.chunks(2) {
+        let number: Option<u64> = pair.get(1).and_then(|value| value.parse().ok());
+        match (pair.first().map(String::as_str), number) {
+            (Some("--seed"), Some(seed)) => seeds = seed..seed.saturating_add(1),
+            (Some("--seeds"), Some(count)) => seeds = 0..count,
+            (Some("--steps"), Some(count)) => steps = count,
+            _ => {
+                writeln!(std::io::stderr(), "options are --seed N, --seeds N and --steps N")?;
+                return Ok(ExitCode::from(2));
+            }
+        }
+    }
+    let (mut step_count, mut sent_count) = (0, 0);
+    for seed in seeds.clone() {
+        match faults::run(seed, steps) {
+            Ok(report) => {
+                step_count += report.step_count;
+                sent_count += report.sent_count;
+            }
+            Err(violation) => {
+                writeln!(
+                    out,
+                    "faults: {violation}; again with faults --seed {seed} --steps {steps}"
+                )?;
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    writeln!(
+        out,
+        "faults: {} worlds, {step_count} steps, {sent_count} shards sent, every invariant held after each step",
+        seeds.end - seeds.start
+    )?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn choose(arguments: &[String]) -> Result<Choice, String> {

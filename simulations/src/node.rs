@@ -44,6 +44,19 @@ pub struct Node {
     pub wake_at: Option<Timestamp>,
     /// Crashes after so many more effects.
     pub crash_after: Option<u32>,
+    /// Its clock and its disk.
+    pub health: Health,
+}
+
+/// What may be wrong with a machine that runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Health {
+    /// How far its clock is off, in milliseconds.
+    pub skew_ms: i64,
+    /// The latest moment that it has seen in this life: when a clock is set back, time stands still.
+    latest: Timestamp,
+    /// Whether its vault's disk is not connected.
+    pub is_detached: bool,
 }
 
 /// The node that is at a place.
@@ -74,7 +87,24 @@ impl Node {
             life: 0,
             wake_at: None,
             crash_after: None,
+            health: Health::default(),
         }
+    }
+
+    /// What its clock shows.
+    pub fn clock(&mut self, now: Timestamp) -> Timestamp {
+        let shown = Timestamp(now.0.saturating_add_signed(self.health.skew_ms));
+        self.health.latest = self.health.latest.max(shown);
+        self.health.latest
+    }
+
+    /// When its clock will show a moment.
+    pub const fn moment(&self, shown: Timestamp) -> Timestamp {
+        Timestamp(
+            shown
+                .0
+                .saturating_add_signed(self.health.skew_ms.saturating_neg()),
+        )
     }
 
     /// What is lost together with it.
@@ -100,6 +130,7 @@ impl Node {
         );
         self.engine = Some(engine);
         self.wake_at = None;
+        self.health.latest = Timestamp::default();
         let mut inputs = vec![Input::Vault(self.vault.facts()), Input::Members(members)];
         if self.setup.owns {
             inputs.push(Input::ArchiveOpened {

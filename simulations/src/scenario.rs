@@ -106,14 +106,21 @@ impl Scenario {
             Self::Many => many(seed, &mut rng)?,
             Self::SharedHouse => shared_house(seed, &mut rng)?,
         };
-        Ok(Report {
+        Ok(Report::of(&world))
+    }
+}
+
+impl Report {
+    /// Of a run that has ended.
+    pub fn of(world: &World) -> Self {
+        Self {
             trace: world.trace,
             step_count: world.step_count,
             sent_count: world.sent_count,
             acknowledged_count: world.acknowledged.len(),
             surplus_count: world.surplus_count(),
             waiting_count: world.waiting_count(),
-        })
+        }
     }
 }
 

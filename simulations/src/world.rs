@@ -2,6 +2,7 @@
 
 mod effects;
 mod remote;
+mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +44,12 @@ pub enum Action {
     StrandHosts(u32, Span),
     /// A machine moves to another part of a divided network; part 0 is the largest.
     Move(NodeIndex, u8),
+    /// The next so many questions or answers get lost.
+    LoseMessages(u32),
+    /// A machine's clock is set wrong by so many milliseconds.
+    Skew(NodeIndex, i64),
+    /// A host's disk is pulled out (`true`) or put back.
+    Detach(NodeIndex, bool),
 }
 
 /// What happens at a moment.
@@ -81,6 +88,10 @@ enum Happening {
         scheme: Scheme,
     },
     Act(Action),
+    /// Nothing has come of a question for so long that its asker gives up.
+    GivenUp {
+        exchange: u64,
+    },
 }
 
 /// Everything there is.
@@ -100,7 +111,10 @@ pub struct World {
     pub step_count: u64,
     /// Shards sent (count).
     pub sent_count: u64,
+    /// Whether the whole world is checked after every step, and not only when it is looked at.
+    pub is_checked_always: bool,
     answers_to_lose: u32,
+    messages_to_lose: u32,
     hosts_to_strand: (u32, Span),
     joined: BTreeSet<NodeIndex>,
     queue: BTreeMap<(Timestamp, u64), Happening>,
@@ -127,7 +141,9 @@ impl World {
             trace: Trace::new(),
             step_count: 0,
             sent_count: 0,
+            is_checked_always: false,
             answers_to_lose: 0,
+            messages_to_lose: 0,
             hosts_to_strand: (0, Span::ZERO),
             joined: BTreeSet::new(),
             queue: BTreeMap::new(),
@@ -147,20 +163,27 @@ impl World {
     /// Lets so much time pass.
     pub fn run_for(&mut self, span: Span) -> Result<(), Violation> {
         let end = self.now.after(span);
-        while let Some(entry) = self.queue.first_entry() {
-            if entry.key().0 > end {
-                break;
-            }
-            let ((at, _), happening) = entry.remove_entry();
-            self.now = at;
-            self.step_count += 1;
-            if self.step_count > STEPS_MAX {
-                return Err(Violation::Endless { steps: STEPS_MAX });
-            }
-            self.happen(happening)?;
-        }
+        while self.step(end)? {}
         self.now = end;
         checkers::whole_world(self)
+    }
+
+    /// Lets the next thing happen that happens until a moment; says whether there was one.
+    pub fn step(&mut self, end: Timestamp) -> Result<bool, Violation> {
+        let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= end) else {
+            return Ok(false);
+        };
+        let ((at, _), happening) = entry.remove_entry();
+        self.now = at;
+        self.step_count += 1;
+        if self.step_count > STEPS_MAX {
+            return Err(Violation::Endless { steps: STEPS_MAX });
+        }
+        self.happen(happening)?;
+        if self.is_checked_always {
+            checkers::whole_world(self)?;
+        }
+        Ok(true)
     }
 
     /// Shards that owners know several holders of, each beyond the first (count).
@@ -206,8 +229,11 @@ impl World {
                 self.dialled(from, life, to);
                 Ok(())
             }
+            Happening::Arrived { exchange } if self.gets_lost(exchange) => Ok(()),
             Happening::Arrived { exchange } => self.arrived(exchange),
             Happening::Stored { exchange } => self.stored(exchange),
+            Happening::Answered { exchange, .. } if self.gets_lost(exchange) => Ok(()),
+            Happening::GivenUp { exchange } => self.given_up(exchange),
             Happening::Answered {
                 exchange,
                 input,
@@ -268,6 +294,9 @@ impl World {
             Action::Break(one, other) => self.disconnect(one, other),
             Action::LoseAnswers(count) => self.answers_to_lose = count,
             Action::StrandHosts(count, away) => self.hosts_to_strand = (count, away),
+            Action::LoseMessages(count) => self.messages_to_lose = count,
+            Action::Skew(node, by_ms) => self.skew(node, by_ms),
+            Action::Detach(node, is_detached) => self.nodes[node].health.is_detached = is_detached,
             Action::Move(node, part) => {
                 self.network.move_to(node, part);
                 for (one, other) in self.network.broken() {
@@ -383,7 +412,7 @@ impl World {
         if self.nodes[at].life != life {
             return Ok(());
         }
-        let now = self.now;
+        let now = self.nodes[at].clock(self.now);
         let Some(engine) = self.nodes[at].engine.as_mut() else {
             return Ok(());
         };
@@ -395,6 +424,7 @@ impl World {
             effects.push(effect);
         }
         let wake_at = engine.poll_timeout();
+        let wake_at = wake_at.map(|shown| self.nodes[at].moment(shown));
         self.set_alarm(at, life, wake_at);
         self.perform_all(at, &effects);
         checkers::space(&self.nodes[at])

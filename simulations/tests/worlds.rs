@@ -1,7 +1,14 @@
 //! Every story over some seeds. A failing seed is in the message; `cargo run -p nuthatch-simulations -- --scenario NAME --seed N`
 //! runs it again.
 
+use nuthatch_engine::rules::Rules;
+use nuthatch_format::{ByteCount, Span};
+use nuthatch_simulations::checkers::Violation;
+use nuthatch_simulations::faults;
+use nuthatch_simulations::node::Setup;
 use nuthatch_simulations::scenario::Scenario;
+use nuthatch_simulations::vaults::Vault;
+use nuthatch_simulations::world::{Action, World};
 
 const SEEDS: u64 = 24;
 
@@ -72,4 +79,58 @@ fn the_same_seed_gives_the_same_trace_and_another_one_does_not() {
         assert_eq!(scenario.run(7).expect("the story holds"), first);
         assert_ne!(scenario.run(8).expect("the story holds").trace, first.trace);
     }
+}
+
+#[test]
+fn everything_may_go_wrong_at_once_and_costs_only_time() {
+    let failed = (0..12).find_map(|seed| {
+        faults::run(seed, 2500)
+            .err()
+            .map(|violation| (seed, violation.to_string()))
+    });
+    assert_eq!(
+        failed, None,
+        "seed and what did not hold; again with: faults --seed N --steps 2500"
+    );
+}
+
+#[test]
+fn the_same_trouble_gives_the_same_trace() {
+    let first = faults::run(5, 2000).expect("every invariant holds");
+    assert_eq!(faults::run(5, 2000).expect("every invariant holds"), first);
+    assert_ne!(
+        faults::run(6, 2000).expect("every invariant holds").trace,
+        first.trace
+    );
+}
+
+#[test]
+fn a_host_that_loses_what_it_signed_for_does_not_go_unnoticed() {
+    // The checkers must be able to fail.
+    let setup = |owns| Setup {
+        house: None,
+        survive: None,
+        owns,
+    };
+    let vault = || Vault::new(ByteCount(1 << 34), ByteCount(1 << 36));
+    let setups = vec![
+        (setup(true), vault()),
+        (setup(false), vault()),
+        (setup(false), vault()),
+    ];
+    let mut world = World::new(setups, Rules::default(), 1);
+    world.is_checked_always = true;
+    for at in 0..3 {
+        world.plan(Span::ZERO, Action::Start(at));
+    }
+    world.plan(Span::from_secs(1), Action::Stage(0, 3));
+    world.plan(Span::from_secs(2), Action::Commit(0));
+    world.run_for(Span::from_secs(600)).expect("nothing is wrong yet");
+    let quota = world.nodes[1].vault.quota;
+    world.nodes[1].vault = Vault::new(quota, quota);
+    let found = world.run_for(Span::from_secs(1));
+    assert!(
+        matches!(found, Err(Violation::AcknowledgedLost { host: 1, .. })),
+        "{found:?}"
+    );
 }

@@ -51,11 +51,11 @@ impl Upkeep {
     }
 
     /// Nines of durability in a year (count) when each stripe is rebuilt so many days after it has come to `left`: the repairs of a year
-    /// times the probability that more leave meanwhile than can be spared, by Poisson.
+    /// times the probability that more leave meanwhile than can be spared, by Poisson. 0: it is lost.
     pub fn nines(self, repair_days: f64) -> f64 {
         let mean = f64::from(self.left) * repair_days / (30.0 * self.life);
         let repairs = 12.0 / (self.life * (f64::from(self.total) / f64::from(self.left)).ln());
-        -(repairs * poisson_above(u32::from(self.left - self.data), mean)).log10()
+        (-(repairs * poisson_above(u32::from(self.left - self.data), mean)).log10()).max(0.0)
     }
 
     /// Bytes moved per byte kept and month, by the formula there: `a (n - m + k) / (k ln(n / m))` with `a = 1 / life`.

@@ -91,6 +91,9 @@ impl World {
             to_life,
             ..
         } = exchange;
+        if self.answers_detached(id, (to, exchange.what)) {
+            return Ok(());
+        }
         let vault = &self.nodes[to].vault;
         let token = Token(id);
         match exchange.what {
@@ -236,6 +239,11 @@ impl World {
             ..
         } = exchange;
         self.exchanges.set_accepted(id, false);
+        if self.nodes[to].health.is_detached {
+            let token = Token(id);
+            self.answer(id, exchange.failure());
+            return self.handle(to, to_life, Input::OfferEnded { token, kept: None });
+        }
         let vault = &mut self.nodes[to].vault;
         let (len, input) = match exchange.what {
             What::Shard {
