@@ -51,7 +51,6 @@ const SHUTDOWN_TASKS_MAX: Duration = Duration::from_secs(1);
 /// A running node. Shared by all its tasks; every part locks inside.
 #[derive(Debug)]
 pub struct Node {
-    pub(crate) home: Home,
     pub(crate) config: RwLock<Config>,
     /// Held while the settings file is changed.
     pub(crate) settings_turn: Mutex<()>,
@@ -67,7 +66,7 @@ pub struct Node {
     pub(crate) outboards: Outboards,
     /// Journals and statements of every archive that we own or host: on disk, and the statements in memory too.
     pub(crate) segments: Arc<SegmentStore>,
-    pub(crate) statements: Statements,
+    pub(crate) statements: Arc<Statements>,
     /// Questions of others that wait for the engine's verdict.
     pub(crate) hosting: Hosting,
     /// The archive of this node, when it has one.
@@ -91,6 +90,8 @@ pub struct Node {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the node ends.
     pub(crate) stop: CancellationToken,
+    /// The last one to go, since its lock says that nobody else has any of the above open.
+    pub(crate) home: Home,
 }
 
 /// The archive that this node owns: keys to write, and everything local about it.

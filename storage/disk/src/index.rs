@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::Duration;
 
 use redb::{Database, StorageError, TransactionError};
 
@@ -102,6 +103,12 @@ from_redb!(
     TransactionError
 );
 
+/// How often an index that another process has open is tried (count).
+const OPEN_TRIES_MAX: u32 = 100;
+
+/// Between two tries.
+const OPEN_AGAIN: Duration = Duration::from_millis(20);
+
 /// What was found when an index was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
@@ -120,7 +127,7 @@ pub enum Found {
 pub(crate) fn open(path: &Path, cache_len_max: usize) -> Result<(Database, Found), IndexError> {
     let was_there = path.exists();
     if was_there {
-        match open_checked(path, cache_len_max) {
+        match while_in_use(|| open_checked(path, cache_len_max)) {
             Ok(database) => return Ok((database, Found::Intact)),
             Err(error) if error.is_damage() => {
                 tracing::warn!(path = %path.display(), %error, "an index is damaged and is built again");
@@ -140,6 +147,18 @@ pub(crate) fn open(path: &Path, cache_len_max: usize) -> Result<(Database, Found
         .create_file(file)?;
     atomic::sync_parent(path)?;
     Ok((database, if was_there { Found::Damage } else { Found::Nothing }))
+}
+
+/// Looks again while another process has the database open. Whoever opens one owns the home, and so the other is one that had it before
+/// and is just ending: what it had open is closed one after the other, the home's lock perhaps before this.
+fn while_in_use<T>(mut open: impl FnMut() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    for _ in 1..OPEN_TRIES_MAX {
+        match open() {
+            Err(IndexError::InUse) => std::thread::sleep(OPEN_AGAIN),
+            other => return other,
+        }
+    }
+    open()
 }
 
 fn open_checked(path: &Path, cache_len_max: usize) -> Result<Database, IndexError> {
@@ -164,6 +183,24 @@ fn damage(what: &str) -> IndexError {
 mod tests {
     use super::*;
     use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition};
+
+    #[test]
+    fn who_comes_while_another_process_is_ending_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        let mut before = Some(open(&path, 1 << 20).unwrap());
+        let mut tries = 0;
+        let opened = while_in_use(|| {
+            tries += 1;
+            let opened = open_checked(&path, 1 << 20);
+            if tries == 3 {
+                before = None;
+            }
+            opened
+        });
+        assert!(opened.is_ok(), "{opened:?}");
+        assert_eq!(tries, 4);
+    }
 
     const TABLE: TableDefinition<u64, &[u8]> = TableDefinition::new("t");
 
