@@ -152,6 +152,9 @@ pub enum ClaimError {
     /// The archive has revoked the device.
     #[error("the device is revoked")]
     Revoked,
+    /// A later certificate of the device is here, and says otherwise.
+    #[error("a later certificate of the device has taken this one's place")]
+    Superseded,
     /// Nothing of this archive is here.
     #[error("the archive is not here")]
     NotHere,
@@ -178,7 +181,8 @@ pub fn verify(proof: &Attestation<ClaimProof>, facts: &ClaimFacts) -> Result<Pro
     })
 }
 
-/// Decides a claim: the proof must hold, the archive must be here, and the device not be revoked.
+/// Decides a claim: the proof must hold, the archive must be here, the device not be revoked, and its certificate be the last of the device
+/// that is known here.
 ///
 /// `held` gives the archive's statements when anything of it is here. The proof is checked first, whether or not the archive is here.
 pub fn decide<'s>(
@@ -190,6 +194,13 @@ pub fn decide<'s>(
     let statements = held(&proven.archive).ok_or(ClaimError::NotHere)?;
     if statements.is_revoked(&proven.device) {
         return Err(ClaimError::Revoked);
+    }
+    let last = statements.certificate_statement_of(&proven.device);
+    let is_superseded = |(last, _): (&SignedStatement, _)| {
+        (last.time(), last.id()) > (proven.statement.time(), proven.statement.id())
+    };
+    if last.is_some_and(is_superseded) {
+        return Err(ClaimError::Superseded);
     }
     Ok(proven)
 }

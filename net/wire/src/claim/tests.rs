@@ -20,6 +20,14 @@ const CLAIMANT: u8 = 3;
 const HOST: u8 = 4;
 
 fn certificate(archive: u8, device: u8, claimant: u8, capabilities: Capabilities) -> SignedStatement {
+    certificate_at(1, (archive, device, claimant), capabilities)
+}
+
+fn certificate_at(
+    at: u64,
+    (archive, device, claimant): (u8, u8, u8),
+    capabilities: Capabilities,
+) -> SignedStatement {
     let certificate = Certificate {
         device: DeviceId::from_bytes(key(device).public()),
         exchange_public: [0; 32],
@@ -28,7 +36,7 @@ fn certificate(archive: u8, device: u8, claimant: u8, capabilities: Capabilities
         capabilities,
         byte_budget: ByteCount(u64::MAX),
     };
-    SignedStatement::by_archive(Statement::Certified { certificate }, &key(archive), Timestamp(1)).unwrap()
+    SignedStatement::by_archive(Statement::Certified { certificate }, &key(archive), Timestamp(at)).unwrap()
 }
 
 fn facts() -> ClaimFacts {
@@ -127,6 +135,25 @@ fn a_revoked_device_and_an_archive_that_is_not_here_are_refused() {
     held.insert(SignedStatement::by_archive(revoked, &key(ARCHIVE), Timestamp(2)).unwrap())
         .unwrap();
     assert_eq!(decide(&made, &facts(), |_| Some(&held)), Err(ClaimError::Revoked));
+}
+
+#[test]
+fn a_certificate_that_a_later_one_has_replaced_claims_nothing() {
+    let archive = ArchiveId::from_bytes(key(ARCHIVE).public());
+    let mut held = StatementSet::new(archive);
+    let certified = |claimant, at| certificate_at(at, (ARCHIVE, DEVICE, claimant), Capabilities::DEFAULT);
+    held.insert(good()).unwrap();
+    // The device has moved to another node: its old one has no claim any more.
+    let moved = certified(CLAIMANT + 10, 2);
+    held.insert(moved).unwrap();
+    let old = proof(&facts(), &good());
+    assert_eq!(
+        decide(&old, &facts(), |_| Some(&held)),
+        Err(ClaimError::Superseded)
+    );
+    // A still later one, which is not here yet, opens.
+    let back = proof(&facts(), &certified(CLAIMANT, 3));
+    assert!(decide(&back, &facts(), |_| Some(&held)).is_ok());
 }
 
 #[test]
