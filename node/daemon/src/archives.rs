@@ -3,18 +3,17 @@
 //! Everything is verified here before it is kept; what is kept was synced. Which archives are hosted is the engine's verdict: a lease
 //! makes one known.
 
+mod belief;
 mod statements;
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use nuthatch_disk::segment_store::{PutSegment, PutSegmentError};
 use nuthatch_disk::{FileError, IndexError};
 use nuthatch_engine::boundary::{Input, VaultFacts};
-use nuthatch_format::journal::union::believed_segments;
 use nuthatch_format::journal::{LineHead, SignedSegment};
-use nuthatch_format::statement::{Belief, LastBelieved};
-use nuthatch_format::{ArchiveId, ByteCount, LabelId, LineId, NodeId, SegmentId};
+use nuthatch_format::statement::Belief;
+use nuthatch_format::{ArchiveId, ByteCount, LabelId, NodeId};
 use nuthatch_wire::attest::{AttestError, Attestation};
 use nuthatch_wire::bounded::List;
 use nuthatch_wire::bulk::Refusal;
@@ -26,6 +25,7 @@ use crate::clock;
 use crate::events::FaultKind;
 use crate::node::Node;
 
+pub(crate) use belief::Beliefs;
 pub(crate) use statements::Statements;
 
 /// Holdings read at a time.
@@ -146,58 +146,15 @@ impl Node {
         let Some(statements) = self.known_statements(archive) else {
             return Ok(false);
         };
-        let mut lines = BTreeMap::new();
+        let mut beliefs = Beliefs::new(*archive, &statements, &self.segments);
         for (line, sequence) in self.segments.label_places(archive, label)? {
             for stored in self.segments.segments_at(archive, &line, sequence)? {
-                let is_believed = match statements.belief(&stored.head.device, &line) {
-                    Belief::All => true,
-                    Belief::Nothing => false,
-                    Belief::UpTo(ends) if ends.iter().any(|end| sequence > end.sequence) => false,
-                    Belief::UpTo(ends) => {
-                        let believed = match lines.entry(line) {
-                            Entry::Occupied(known) => known.into_mut(),
-                            Entry::Vacant(place) => place.insert(self.believed_of(archive, &line, &ends)?),
-                        };
-                        believed.contains(&stored.head.segment)
-                    }
-                };
-                if is_believed {
+                if beliefs.believes(&stored.head)? {
                     return Ok(true);
                 }
             }
         }
         Ok(false)
-    }
-
-    /// The segments of a revoked device's line that are still believed.
-    fn believed_of(
-        &self,
-        archive: &ArchiveId,
-        line: &LineId,
-        ends: &[LastBelieved],
-    ) -> Result<BTreeSet<SegmentId>, IndexError> {
-        let previous = self.previous_segments(archive, line)?;
-        Ok(believed_segments(ends, |segment| {
-            previous.get(segment).copied().flatten()
-        }))
-    }
-
-    /// The segment before each segment of a line.
-    fn previous_segments(
-        &self,
-        archive: &ArchiveId,
-        line: &LineId,
-    ) -> Result<BTreeMap<SegmentId, Option<SegmentId>>, IndexError> {
-        let mut previous = BTreeMap::new();
-        let mut from = 0;
-        loop {
-            let page = self.segments.segments_from(archive, line, from, HOLDINGS_PAGE)?;
-            let Some(last) = page.last() else {
-                return Ok(previous);
-            };
-            from = last.head.sequence.saturating_add(1);
-            previous.extend(page.iter().map(|stored| (stored.head.segment, stored.previous)));
-        }
     }
 
     /// This host's signature for a segment that it keeps.

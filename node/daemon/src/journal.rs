@@ -3,12 +3,14 @@
 //!
 //! A device goes on with its line only while nobody has shown a segment of it that is not here; after that it begins a new one.
 
+mod apply;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use nuthatch_disk::IndexError;
 use nuthatch_disk::catalogue::Catalogue;
-use nuthatch_disk::segment_store::{PutSegmentError, SegmentStore, StoredSegment};
+use nuthatch_disk::segment_store::{PutSegmentError, SegmentStore};
 use nuthatch_engine::boundary::JournalPosition;
 use nuthatch_format::journal::{
     Batch, BuildSegmentError, Draft, Entry, Head, LineHead, OpenSegmentError, Position, SignedSegment,
@@ -17,13 +19,8 @@ use nuthatch_format::keys::{DeviceKeys, WriterKeys};
 use nuthatch_format::{LineId, SegmentId};
 use parking_lot::Mutex;
 
+use crate::archives::Statements;
 use crate::clock::{self, EntropyError};
-
-/// Segments applied to the catalogue in one transaction.
-const APPLY_BATCH: usize = 16;
-
-/// Places of one line that are remembered as unreadable, the first ones.
-const UNREAD_MAX: usize = 64;
 
 /// Why the journal could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +59,8 @@ pub(crate) struct JournalWriter {
     writer: WriterKeys,
     device: Arc<DeviceKeys>,
     segments: Arc<SegmentStore>,
+    /// They say which segments count.
+    statements: Arc<Statements>,
     catalogue: Arc<Catalogue>,
     state: Mutex<State>,
 }
@@ -84,7 +83,7 @@ impl JournalWriter {
     pub(crate) fn open(
         writer: WriterKeys,
         device: Arc<DeviceKeys>,
-        segments: Arc<SegmentStore>,
+        (segments, statements): (Arc<SegmentStore>, Arc<Statements>),
         catalogue: Arc<Catalogue>,
     ) -> Result<Self, JournalError> {
         let own: Vec<_> = segments
@@ -112,6 +111,7 @@ impl JournalWriter {
             writer,
             device,
             segments,
+            statements,
             catalogue,
             state: Mutex::new(State {
                 head,
@@ -193,7 +193,8 @@ impl JournalWriter {
         let head = segment.head();
         state.head = Some(head);
         state.batch.take();
-        let opened = segment.open(&self.writer)?;
+        let mut opened = segment.open(&self.writer)?;
+        self.leave_what_counts(&head, &mut opened);
         self.catalogue.apply_segment(&head, &opened)?;
         Ok(())
     }
@@ -210,88 +211,6 @@ impl JournalWriter {
     pub(crate) fn unread_count(&self) -> usize {
         self.state.lock().unread.values().map(BTreeSet::len).sum()
     }
-
-    /// Applies every segment of the archive that is here and not in the catalogue yet, of all lines. Answers how many. What the disk does
-    /// not give back is left out and remembered: one damaged file must not keep a node from its archive.
-    pub(crate) fn apply_missing(&self) -> Result<usize, JournalError> {
-        self.apply(false)
-    }
-
-    /// As [`Self::apply_missing`]; `looks_behind` also for what is missing behind the last that was applied of a line.
-    fn apply(&self, looks_behind: bool) -> Result<usize, JournalError> {
-        let applied: BTreeMap<_, _> = self
-            .catalogue
-            .applied_heads()?
-            .into_iter()
-            .map(|head| (head.line, head.sequence + 1))
-            .collect();
-        let archive = self.writer.archive;
-        let lines = self.segments.lines(&archive);
-        let is_whole = !looks_behind || {
-            let forks = lines.iter().map(|line| line.fork_count);
-            let expected = applied
-                .values()
-                .copied()
-                .chain(forks)
-                .fold(0, u64::saturating_add);
-            self.catalogue.applied_count()? >= expected
-        };
-        let before = std::mem::take(&mut self.state.lock().unread);
-        let mut count = 0;
-        let mut unread = BTreeMap::new();
-        for line in lines {
-            let id = line.head.line;
-            let behind = applied.get(&id).copied().unwrap_or_default();
-            // Forks stand beside earlier places, so a forked line is gone through from its first fork.
-            let first_fork = line.forks.iter().map(|fork| fork.sequence).min();
-            let first_unread = before.get(&id).and_then(BTreeSet::first).copied();
-            let earlier = [first_fork, first_unread, (!is_whole).then_some(0)];
-            let mut from = earlier.into_iter().flatten().fold(behind, u64::min);
-            loop {
-                let page = self.segments.segments_from(&archive, &id, from, APPLY_BATCH)?;
-                let Some(last) = page.last() else { break };
-                from = last.head.sequence + 1;
-                count += self.apply_page(&page, &mut unread)?;
-            }
-        }
-        self.state.lock().unread = unread;
-        Ok(count)
-    }
-
-    fn apply_page(
-        &self,
-        page: &[StoredSegment],
-        unread: &mut BTreeMap<LineId, BTreeSet<u64>>,
-    ) -> Result<usize, JournalError> {
-        let archive = self.writer.archive;
-        let mut opened = Vec::new();
-        for stored in page {
-            if self.catalogue.is_applied(&stored.head.segment)? {
-                continue;
-            }
-            let segment = match self.segments.read(&archive, stored) {
-                Ok(segment) => segment,
-                Err(error) => {
-                    tracing::warn!("a segment of {archive:?} is left out: {error}");
-                    let places = unread.entry(stored.head.line).or_default();
-                    if places.len() < UNREAD_MAX {
-                        places.insert(stored.head.sequence);
-                    }
-                    continue;
-                }
-            };
-            match segment.open(&self.writer) {
-                Ok(entries) => opened.push((stored.head, entries)),
-                // Another device's nonsense stops nobody else.
-                Err(error) => tracing::warn!("a segment of {archive:?} does not open: {error}"),
-            }
-        }
-        let batch: Vec<_> = opened
-            .iter()
-            .map(|(head, opened)| nuthatch_disk::catalogue::JournalSegment { head, opened })
-            .collect();
-        Ok(self.catalogue.apply(&batch)?)
-    }
 }
 
 fn position_of(state: &State) -> JournalPosition {
@@ -302,8 +221,10 @@ fn position_of(state: &State) -> JournalPosition {
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use nuthatch_format::PackId;
     use nuthatch_format::keys::{ArchiveKeys, RecoveryPhrase};
+    use nuthatch_format::snapshot::{PackChange, PackSet, SealedSnapshot, SnapshotLine};
+    use nuthatch_format::statement::{Capabilities, Certificate, LastBelieved, SignedStatement, Statement};
+    use nuthatch_format::{ByteCount, NodeId, PackId, Timestamp};
 
     use super::*;
 
@@ -313,7 +234,9 @@ mod tests {
         let segments = Arc::new(SegmentStore::open(&home.join("segments")).unwrap());
         let catalogue = Catalogue::open(&home.join("catalogue.redb")).unwrap().0;
         let store = Arc::clone(&segments);
-        let journal = JournalWriter::open(writer, Arc::new(device), store, Arc::new(catalogue)).unwrap();
+        let statements = Arc::new(Statements::open(&segments).unwrap());
+        let catalogue = Arc::new(catalogue);
+        let journal = JournalWriter::open(writer, Arc::new(device), (store, statements), catalogue).unwrap();
         (journal, segments)
     }
 
@@ -327,6 +250,112 @@ mod tests {
             }
         }
         found.sort();
+    }
+
+    /// A statement by the archive's key, in the store.
+    fn state(home: &Path, statement: Statement, at: u64) {
+        let archive = ArchiveKeys::derive(&RecoveryPhrase::from_entropy([3; 32]));
+        let signed = SignedStatement::by_archive(statement, &archive.signing, Timestamp(at)).unwrap();
+        let segments = SegmentStore::open(&home.join("segments")).unwrap();
+        segments.put_statement(&signed).unwrap();
+    }
+
+    fn certified(device: &DeviceKeys, capabilities: Capabilities) -> Statement {
+        let certificate = Certificate {
+            device: device.id(),
+            exchange_public: device.exchange_public(),
+            node: NodeId::from_bytes([8; 32]),
+            name: "another".to_owned(),
+            capabilities,
+            byte_budget: ByteCount(u64::MAX),
+        };
+        Statement::Certified { certificate }
+    }
+
+    /// Two segments of another device, in the store: each adds a snapshot and retires a pack.
+    fn of_another(home: &Path, other: &DeviceKeys) -> Vec<SignedSegment> {
+        let writer = ArchiveKeys::derive(&RecoveryPhrase::from_entropy([3; 32])).writer;
+        let store = SegmentStore::open(&home.join("segments")).unwrap();
+        let mut position = Position::begin(other, [5; 16], None);
+        let mut written = Vec::new();
+        for number in 0..2 {
+            let sealed = vec![number; 100];
+            let none = PackSet::new();
+            let line = SnapshotLine {
+                time: Timestamp(1),
+                tags: Vec::new(),
+                bytes: ByteCount(1),
+                files: 1,
+                packs_needed: PackChange::between(&none, &none).unwrap(),
+                group: [4; 32],
+                parent: None,
+            };
+            let id = SealedSnapshot::id_of(&sealed);
+            let pack = PackId::from_bytes([number; 32]);
+            let draft = Draft {
+                position,
+                entries: &[
+                    Entry::SnapshotAdded { id, line, sealed },
+                    Entry::PackRetired { pack },
+                ],
+                heads: &[],
+                time: Timestamp(1),
+            };
+            let segment = SignedSegment::build(&writer, other, &draft).unwrap();
+            store.put(&segment).unwrap();
+            position = Position::after(&segment.head());
+            written.push(segment);
+        }
+        written
+    }
+
+    #[test]
+    fn what_a_revocation_cuts_off_leaves_the_catalogue() {
+        let home = tempfile::tempdir().unwrap();
+        let other = DeviceKeys::generate(&[6; 64], "another").unwrap();
+        state(home.path(), certified(&other, Capabilities::DEFAULT), 1);
+        let written = of_another(home.path(), &other);
+        let snapshots = |journal: &JournalWriter| -> Vec<SegmentId> {
+            let all = journal.catalogue.snapshots().unwrap();
+            all.iter().map(|snapshot| snapshot.segment).collect()
+        };
+        let (journal, segments) = open(home.path());
+        assert_eq!(snapshots(&journal), [written[0].id(), written[1].id()]);
+        drop((journal, segments));
+        let head = written[0].head();
+        let last = LastBelieved {
+            line: head.line,
+            sequence: head.sequence,
+            segment: head.segment,
+        };
+        let revoked = Statement::Revoked {
+            device: other.id(),
+            after: vec![last],
+        };
+        state(home.path(), revoked, 2);
+        for is_anew in [false, false, true] {
+            if is_anew {
+                std::fs::remove_file(home.path().join("catalogue.redb")).unwrap();
+            }
+            let (journal, segments) = open(home.path());
+            assert_eq!(snapshots(&journal), [head.segment], "{is_anew}");
+            assert_eq!(journal.apply_missing().unwrap(), 0);
+            drop((journal, segments));
+        }
+    }
+
+    #[test]
+    fn only_who_may_prune_retires_packs() {
+        let other = DeviceKeys::generate(&[6; 64], "another").unwrap();
+        let may_prune = Capabilities::DEFAULT.with(Capabilities::PRUNE);
+        for (capabilities, count) in [(Capabilities::DEFAULT, 0), (may_prune, 2)] {
+            let home = tempfile::tempdir().unwrap();
+            state(home.path(), certified(&other, capabilities), 1);
+            of_another(home.path(), &other);
+            let (journal, _segments) = open(home.path());
+            assert_eq!(journal.catalogue.snapshots().unwrap().len(), 2);
+            assert_eq!(journal.catalogue.retired_count().unwrap(), count);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod holders;
 mod packs;
 mod snapshots;
 mod tables;
+mod unapply;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -78,6 +79,13 @@ impl Catalogue {
         self.retired.write().clear();
         *self.resolved.lock() = None;
         Ok(())
+    }
+
+    /// How many packs were retired, whether they are known or not.
+    pub fn retired_count(&self) -> Result<u64, IndexError> {
+        use redb::ReadableTableMetadata as _;
+        let read = self.database.begin_read()?;
+        Ok(read.open_table(tables::RETIRED)?.len()?)
     }
 
     fn reload_retired(&self) -> Result<(), IndexError> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use nuthatch_disk::FileError;
 use nuthatch_disk::segment_store::{PutStatementError, SegmentStore};
+use nuthatch_engine::boundary::Input;
 use nuthatch_format::statement::{STATEMENT_LEN_MAX, SignedStatement, Statement, StatementSet};
 use nuthatch_format::{ArchiveId, NodeId};
 use nuthatch_wire::bounded::Opaque;
@@ -72,6 +73,11 @@ impl Statements {
         Ok(Self(RwLock::new(sets)))
     }
 
+    /// The statements of an archive that is known here.
+    pub(crate) fn of(&self, archive: &ArchiveId) -> Option<Arc<StatementSet>> {
+        self.0.read().get(archive).map(|kept| Arc::clone(&kept.set))
+    }
+
     fn take(&self, statement: &SignedStatement, own: Option<ArchiveId>) -> Taken {
         let archive = statement.archive();
         let mut sets = self.0.write();
@@ -106,11 +112,7 @@ impl Statements {
 impl Node {
     /// The statements of an archive that is owned or hosted here.
     pub(crate) fn known_statements(&self, archive: &ArchiveId) -> Option<Arc<StatementSet>> {
-        self.statements
-            .0
-            .read()
-            .get(archive)
-            .map(|kept| Arc::clone(&kept.set))
+        self.statements.of(archive)
     }
 
     /// Takes a statement of an archive that is known here; one that does not hold is left out. Answers whether it is new.
@@ -159,7 +161,25 @@ impl Node {
             self.circle.gate().forget_claimant(&node);
             self.transport.reconsider(node);
         }
+        if matches!(statement.unverified(), Statement::Revoked { .. }) {
+            self.forget_claims(statement.archive());
+        }
         true
+    }
+
+    /// Takes out of the own archive's catalogue what is believed no longer. What fails is made good when segments are applied next.
+    fn forget_claims(&self, archive: ArchiveId) {
+        let Some(owned) = self.owned().filter(|owned| owned.archive == archive) else {
+            return;
+        };
+        let engine = self.engine.clone();
+        self.tasks.spawn(async move {
+            match tokio::task::spawn_blocking(move || owned.journal.apply_missing()).await {
+                Ok(Ok(_)) => engine.tell(Input::WorkChanged { archive }).await,
+                Ok(Err(error)) => tracing::warn!("the claims of a revoked device stay for now: {error}"),
+                Err(error) => tracing::warn!("forgetting a revoked device's claims ended early: {error}"),
+            }
+        });
     }
 
     /// Makes an archive known here, with the statement that came with its lease.

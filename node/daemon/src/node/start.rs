@@ -81,7 +81,7 @@ impl Node {
             waiting: Waiting::default(),
             outboards: Outboards::of_vault(),
             segments: opened.segments,
-            statements: opened.statements,
+            statements: Arc::new(opened.statements),
             hosting: Hosting::default(),
             owned: RwLock::new(None),
             links: Links::new(transport.clone()),
@@ -170,7 +170,6 @@ impl Node {
 
 /// Everything of a home, before there is a network.
 struct Stores {
-    home: Home,
     config: Config,
     identity: Identity,
     records: Arc<Records>,
@@ -178,6 +177,7 @@ struct Stores {
     segments: Arc<SegmentStore>,
     statements: Statements,
     circle: Circle,
+    home: Home,
 }
 
 impl Stores {

@@ -66,6 +66,25 @@ impl Catalogue {
         Ok(self.apply(&[JournalSegment { head, opened }])? == 1)
     }
 
+    /// Adds the stripes and snapshots of applied segments that are not here, since another segment, which was taken back since, had named
+    /// them first. In one durable commit.
+    pub fn apply_again(&self, segments: &[JournalSegment<'_>]) -> Result<(), IndexError> {
+        let write = self.database.begin_write()?;
+        for segment in segments {
+            for entry in &segment.opened.entries {
+                match entry {
+                    Entry::StripeAdded { label } => add_stripe(&write, segment.head, label)?,
+                    Entry::SnapshotAdded { id, line, sealed } => {
+                        add_snapshot(&write, segment.head, id, line, sealed)?;
+                    }
+                    Entry::PackAdded { .. } | Entry::SnapshotForgotten { .. } | Entry::PackRetired { .. } => {
+                    }
+                }
+            }
+        }
+        Ok(write.commit()?)
+    }
+
     /// Whether a segment was applied.
     pub fn is_applied(&self, segment: &SegmentId) -> Result<bool, IndexError> {
         let read = self.database.begin_read()?;

@@ -246,7 +246,7 @@ fn stripe_record(read: &ReadTransaction, label: &LabelId) -> Result<Option<Strip
     }))
 }
 
-fn numbers_of<T>(table: &T, pack: &PackId) -> Result<Vec<PackNumber>, IndexError>
+pub(super) fn numbers_of<T>(table: &T, pack: &PackId) -> Result<Vec<PackNumber>, IndexError>
 where
     T: ReadableTable<(Bytes32, u64), ()>,
 {

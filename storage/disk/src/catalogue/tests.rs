@@ -1,4 +1,5 @@
 mod holders;
+mod unapply;
 
 use nuthatch_erasure::{Scheme, ShardIndex};
 use nuthatch_format::journal::{Entry, Position, SignedSegment};

@@ -224,13 +224,16 @@ impl StatementSet {
         self.revocations.contains_key(device)
     }
 
+    /// Whether the last certificate of a device, revoked since or not, gives it these rights.
+    pub fn gives(&self, device: &DeviceId, capabilities: Capabilities) -> bool {
+        self.certificates
+            .get(device)
+            .is_some_and(|(_, _, certificate)| certificate.capabilities.include(capabilities))
+    }
+
     /// What is believed of a device's line.
     pub fn belief(&self, device: &DeviceId, line: &LineId) -> Belief {
-        let writes = self
-            .certificates
-            .get(device)
-            .is_some_and(|(_, _, certificate)| certificate.capabilities.include(Capabilities::WRITE));
-        if !writes {
+        if !self.gives(device, Capabilities::WRITE) {
             return Belief::Nothing;
         }
         let Some(revocations) = self.revocations.get(device) else {

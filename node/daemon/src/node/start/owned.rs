@@ -47,7 +47,7 @@ pub(super) fn open(node: &Node) -> Result<Option<Owned>, Failure> {
     let journal = JournalWriter::open(
         keys.writer.clone(),
         Arc::clone(&device),
-        segments,
+        (segments, Arc::clone(&node.statements)),
         Arc::clone(&catalogue),
     )
     .map_err(|error| failed(&error))?;
