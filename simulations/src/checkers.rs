@@ -105,6 +105,14 @@ pub enum Violation {
         /// How many.
         count: usize,
     },
+    /// Data is kept otherwise than it should be.
+    #[error("{what}: {count}")]
+    Kept {
+        /// What is wrong.
+        what: &'static str,
+        /// How often, or how much of it (count).
+        count: u64,
+    },
     /// The owner's word was better than the truth.
     #[error("node {owner} says {said:?} of a backup that is {truth:?}")]
     FalseWord {
@@ -190,7 +198,7 @@ pub fn one_shard_of_a_stripe(
 /// the truth.
 pub fn whole_world(world: &World) -> Result<(), Violation> {
     for (host, archive, label, index) in &world.acknowledged {
-        if !world.nodes[*host].vault.has(*archive, *label, *index) {
+        if !world.nodes[*host].vault.signed_for(*archive, *label, *index) {
             return Err(Violation::AcknowledgedLost {
                 host: *host,
                 label: *label,
@@ -203,7 +211,8 @@ pub fn whole_world(world: &World) -> Result<(), Violation> {
         for stripe in owner.catalogue.stripes() {
             for (index, node) in &stripe.holders {
                 let host = index_of(*node);
-                if !world.nodes[host].vault.has(archive, stripe.label, *index) {
+                let is_there = world.nodes[host].vault.signed_for(archive, stripe.label, *index);
+                if !is_there && !world.nodes[host].is_dead {
                     let (label, index) = (stripe.label, *index);
                     return Err(Violation::HolderWithoutShard {
                         owner: owner.at,
@@ -214,7 +223,7 @@ pub fn whole_world(world: &World) -> Result<(), Violation> {
                 }
             }
         }
-        let (said, truth) = (said(world, owner), truth(world, owner));
+        let (said, truth) = (said(world, owner), signed_for(world, owner));
         if said > truth {
             return Err(Violation::FalseWord {
                 owner: owner.at,
@@ -266,20 +275,39 @@ pub fn no_surplus(world: &World) -> Result<(), Violation> {
     }
 }
 
-/// How safe an owner believes everything that it staged to be, by its catalogue.
+/// How safe an owner believes everything that it staged to be, by its catalogue; what machines that are lost for good have kept does not
+/// count, as their people say so.
 fn said(world: &World, owner: &Node) -> Safety {
-    judge(world, owner, |_, _, holders| holders.to_vec())
+    judge(world, owner, |_, _, holders| {
+        let lives = |holder: &&(ShardIndex, NodeId)| !world.nodes[index_of(holder.1)].is_dead;
+        holders.iter().filter(lives).copied().collect()
+    })
+}
+
+/// How safe it is by what lies in the vaults, and by what hosts signed for and have lost since: of that nobody can know before they say so.
+fn signed_for(world: &World, owner: &Node) -> Safety {
+    let archive = archive_id(owner.at);
+    in_vaults(world, owner, |host, label| {
+        let rotten = host.vault.rotten_of_stripe(archive, label);
+        host.vault.of_stripe(archive, label).chain(rotten).collect()
+    })
 }
 
 /// How safe it is, by what lies in the vaults.
 pub fn truth(world: &World, owner: &Node) -> Safety {
     let archive = archive_id(owner.at);
+    in_vaults(world, owner, |host, label| {
+        host.vault.of_stripe(archive, label).collect()
+    })
+}
+
+fn in_vaults(world: &World, owner: &Node, kept: impl Fn(&Node, LabelId) -> Vec<ShardIndex>) -> Safety {
     judge(world, owner, |label, scheme_total, _| {
         let held = |host: &Node| {
-            let of_stripe: Vec<_> = host.vault.of_stripe(archive, label).collect();
-            of_stripe
+            let node = crate::node::node_id(host.at);
+            kept(host, label)
                 .into_iter()
-                .map(|index| (index, crate::node::node_id(host.at)))
+                .map(|index| (index, node))
                 .collect::<Vec<_>>()
         };
         world

@@ -1,5 +1,5 @@
 //! Troubles without a story: owners who back up among hosts while, for so many steps, everything goes wrong that can: messages get lost and
-//! overtake each other, the network divides, clocks jump, machines lose power between any two effects, disks are pulled out. Every invariant
+//! overtake each other, the network divides, clocks jump, machines lose power between any two effects, disks are pulled out and lose shards. Every invariant
 //! is checked after every step. Then all is well again, and every backup must become protected.
 
 use nuthatch_engine::rules::Rules;
@@ -68,7 +68,7 @@ pub fn run(seed: u64, steps: u64) -> Result<Report, Violation> {
 fn trouble((count, owners): (usize, usize), rng: &mut impl Rng) -> Action {
     let machine = rng.random_range(0..count);
     let owner = rng.random_range(0..owners);
-    match rng.random_range(0..16) {
+    match rng.random_range(0..17) {
         0..=2 => Action::Stage(owner, rng.random_range(1..6)),
         3 | 4 => Action::Commit(owner),
         5 => Action::Break(machine, rng.random_range(0..count)),
@@ -80,6 +80,7 @@ fn trouble((count, owners): (usize, usize), rng: &mut impl Rng) -> Action {
         11 | 12 => Action::StopAfter(machine, rng.random_range(0..12)),
         13 => Action::Start(machine),
         14 => Action::Skew(machine, skew(rng)),
+        15 if rng.random_ratio(1, 8) => Action::Rot(machine, rng.random_range(10..100)),
         _ => Action::Detach(machine, rng.random_ratio(1, 2)),
     }
 }

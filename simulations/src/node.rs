@@ -1,9 +1,11 @@
 //! One simulated machine: what lasts on its disk, and the engine that runs while it is up.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use nuthatch_engine::boundary::{Domain, Input, MemberFacts};
 use nuthatch_engine::record::Record;
+use nuthatch_engine::repair::HealthView;
 use nuthatch_engine::rules::Rules;
 use nuthatch_engine::{Engine, Load};
 use nuthatch_format::{ArchiveId, NodeId, Timestamp};
@@ -46,6 +48,10 @@ pub struct Node {
     pub crash_after: Option<u32>,
     /// Its clock and its disk.
     pub health: Health,
+    /// Whether it is lost for good, with all that it kept.
+    pub is_dead: bool,
+    /// What its engine said of all members when it was last asked, and whether it took its own link for cut.
+    pub plan: Option<(Arc<HealthView>, bool)>,
 }
 
 /// What may be wrong with a machine that runs.
@@ -88,6 +94,8 @@ impl Node {
             wake_at: None,
             crash_after: None,
             health: Health::default(),
+            is_dead: false,
+            plan: None,
         }
     }
 

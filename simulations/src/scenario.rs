@@ -1,5 +1,7 @@
 //! Stories to run, each a function of a seed. A story plans what happens to the world and then says what must be true at the end.
 
+mod keeping;
+
 use nuthatch_engine::rules::Rules;
 use nuthatch_format::{ByteCount, Span};
 use rand::rngs::Xoshiro256PlusPlus;
@@ -35,6 +37,16 @@ pub enum Scenario {
     Many,
     /// Two hosts stand in one house.
     SharedHouse,
+    /// Three of four shards, two hosts that turn out to share a house, and one host that goes off every day for a month.
+    Flapping,
+    /// The owner's own link is cut for hours, a day, two weeks.
+    OwnLink,
+    /// Sixty per cent of the hosts are lost at once.
+    SixtyPercent,
+    /// One host after the other is lost, until every first one has been replaced.
+    OneByOne,
+    /// Disks go bad shard by shard.
+    BadDisks,
 }
 
 /// How a run went.
@@ -62,7 +74,7 @@ const REST: Span = Span::from_secs(1800);
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::Calm,
         Self::FriendsJoin,
         Self::Flaky,
@@ -73,6 +85,11 @@ impl Scenario {
         Self::Sleeper,
         Self::Many,
         Self::SharedHouse,
+        Self::Flapping,
+        Self::OwnLink,
+        Self::SixtyPercent,
+        Self::OneByOne,
+        Self::BadDisks,
     ];
 
     /// Its name on the command line.
@@ -88,6 +105,11 @@ impl Scenario {
             Self::Sleeper => "sleeper",
             Self::Many => "many",
             Self::SharedHouse => "shared-house",
+            Self::Flapping => "flapping",
+            Self::OwnLink => "own-link",
+            Self::SixtyPercent => "sixty-percent",
+            Self::OneByOne => "one-by-one",
+            Self::BadDisks => "bad-disks",
         }
     }
 
@@ -105,6 +127,11 @@ impl Scenario {
             Self::Sleeper => sleeper(seed, &mut rng)?,
             Self::Many => many(seed, &mut rng)?,
             Self::SharedHouse => shared_house(seed, &mut rng)?,
+            Self::Flapping => keeping::flapping(seed, &mut rng)?,
+            Self::OwnLink => keeping::own_link(seed, &mut rng)?,
+            Self::SixtyPercent => keeping::sixty_percent(seed, &mut rng)?,
+            Self::OneByOne => keeping::one_by_one(seed, &mut rng)?,
+            Self::BadDisks => keeping::bad_disks(seed, &mut rng)?,
         };
         Ok(Report::of(&world))
     }

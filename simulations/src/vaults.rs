@@ -1,10 +1,11 @@
 //! What a simulated host keeps: which shards and how much, and how far it has each journal. No bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nuthatch_engine::ShardIndex;
 use nuthatch_engine::boundary::{JournalPosition, StripeHere, VaultFacts};
 use nuthatch_format::{ArchiveId, ByteCount, LabelId};
+use rand::{Rng, RngExt};
 
 /// A vault; survives crashes of its node.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +15,8 @@ pub struct Vault {
     /// What the file system holds in all.
     pub disk: ByteCount,
     shards: BTreeMap<(ArchiveId, LabelId, ShardIndex), ByteCount>,
+    /// Signed for, and lost to a bad disk.
+    rotten: BTreeSet<(ArchiveId, LabelId, ShardIndex)>,
     journals: BTreeMap<ArchiveId, JournalPosition>,
     used: BTreeMap<ArchiveId, ByteCount>,
 }
@@ -30,9 +33,32 @@ impl Vault {
 
     /// Keeps a shard.
     pub fn put(&mut self, archive: ArchiveId, label: LabelId, index: ShardIndex, len: ByteCount) {
+        self.rotten.remove(&(archive, label, index));
         if self.shards.insert((archive, label, index), len).is_none() {
             self.book(archive, len);
         }
+    }
+
+    /// Loses about one shard in so many, as its own scrubbing finds out.
+    pub fn rot(&mut self, one_in: u32, rng: &mut impl Rng) {
+        let lost: Vec<_> = self
+            .shards
+            .keys()
+            .copied()
+            .filter(|_| rng.random_ratio(1, one_in))
+            .collect();
+        for key in lost {
+            if let Some(len) = self.shards.remove(&key) {
+                let used = self.used.entry(key.0).or_default();
+                *used = used.saturating_sub(len);
+                self.rotten.insert(key);
+            }
+        }
+    }
+
+    /// Whether a shard is here, or has been and was lost to a bad disk.
+    pub fn signed_for(&self, archive: ArchiveId, label: LabelId, index: ShardIndex) -> bool {
+        self.has(archive, label, index) || self.rotten.contains(&(archive, label, index))
     }
 
     fn book(&mut self, archive: ArchiveId, len: ByteCount) {
@@ -54,6 +80,12 @@ impl Vault {
         } else {
             StripeHere::Nothing
         }
+    }
+
+    /// Shards of a stripe that were lost to a bad disk.
+    pub fn rotten_of_stripe(&self, archive: ArchiveId, label: LabelId) -> impl Iterator<Item = ShardIndex> {
+        let all = (archive, label, ShardIndex(0))..=(archive, label, ShardIndex(u8::MAX));
+        self.rotten.range(all).map(|(_, _, index)| *index)
     }
 
     /// Shards of a stripe that are here.

@@ -6,7 +6,8 @@ mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nuthatch_engine::boundary::{Input, OpId, PackKind, PackNumber, PathClass, Token};
+use nuthatch_engine::boundary::{Event, Input, OpId, PackKind, PackNumber, PathClass, Token};
+use nuthatch_engine::history::Standing;
 use nuthatch_engine::rules::Rules;
 use nuthatch_engine::{Scheme, ShardIndex};
 use nuthatch_format::{ArchiveId, ByteCount, LabelId, Span, Timestamp};
@@ -22,6 +23,9 @@ use crate::vaults::Vault;
 
 /// Steps after which a run is taken for an endless one (count).
 const STEPS_MAX: u64 = 3_000_000;
+
+/// Events that are remembered (count).
+pub const SAID_MAX: usize = 100_000;
 
 /// What a scenario does to the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,16 @@ pub enum Action {
     Skew(NodeIndex, i64),
     /// A host's disk is pulled out (`true`) or put back.
     Detach(NodeIndex, bool),
+    /// A host loses one shard in so many to a bad disk; its next inventory says so.
+    Rot(NodeIndex, u32),
+    /// A machine is lost for good, with all that it kept.
+    Die(NodeIndex),
+    /// The person at the first machine says what is to be thought of the second.
+    Say(NodeIndex, NodeIndex, Standing),
+    /// A machine now stands in the house of another, or in one of its own.
+    House(NodeIndex, Option<NodeIndex>),
+    /// The person at a machine asks how its backups are.
+    Ask(NodeIndex),
 }
 
 /// What happens at a moment.
@@ -105,6 +119,8 @@ pub struct World {
     pub network: Network,
     /// Shards whose host has signed for them.
     pub acknowledged: BTreeSet<(NodeIndex, ArchiveId, LabelId, ShardIndex)>,
+    /// What engines said about keeping data alive, oldest first, at most [`SAID_MAX`].
+    pub said: Vec<(NodeIndex, Event)>,
     /// Fingerprint of all decisions.
     pub trace: Trace,
     /// Steps so far (count).
@@ -138,6 +154,7 @@ impl World {
             nodes,
             network: Network::default(),
             acknowledged: BTreeSet::new(),
+            said: Vec::new(),
             trace: Trace::new(),
             step_count: 0,
             sent_count: 0,
@@ -295,8 +312,13 @@ impl World {
             Action::LoseAnswers(count) => self.answers_to_lose = count,
             Action::StrandHosts(count, away) => self.hosts_to_strand = (count, away),
             Action::LoseMessages(count) => self.messages_to_lose = count,
-            Action::Skew(node, by_ms) => self.skew(node, by_ms),
-            Action::Detach(node, is_detached) => self.nodes[node].health.is_detached = is_detached,
+            Action::Skew(..)
+            | Action::Detach(..)
+            | Action::Rot(..)
+            | Action::Die(..)
+            | Action::Say(..)
+            | Action::House(..)
+            | Action::Ask(..) => self.trouble(action),
             Action::Move(node, part) => {
                 self.network.move_to(node, part);
                 for (one, other) in self.network.broken() {

@@ -2,6 +2,7 @@
 //! its own, never part of the step that began it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use nuthatch_engine::Scheme;
 use nuthatch_engine::boundary::{
@@ -11,7 +12,7 @@ use nuthatch_engine::repair::RepairSource;
 use nuthatch_format::{ByteCount, Span};
 use rand::RngExt;
 
-use super::{Action, Happening, World};
+use super::{Action, Happening, SAID_MAX, World};
 use crate::checkers::Violation;
 use crate::exchanges::What;
 use crate::network::{DIAL_TIMEOUT, Network, NodeIndex};
@@ -59,8 +60,11 @@ impl World {
     fn perform(&mut self, at: NodeIndex, effect: &Effect) {
         let life = self.nodes[at].life;
         match *effect {
-            // Records are kept by then, and nobody asks for a plan in a simulation.
-            Effect::Persist(_) | Effect::Forget(_) | Effect::AnswerRepairPlan { .. } => {}
+            // Records are kept by then.
+            Effect::Persist(_) | Effect::Forget(_) => {}
+            Effect::AnswerRepairPlan { ref view, is_cut, .. } => {
+                self.nodes[at].plan = Some((Arc::clone(view), is_cut));
+            }
             Effect::Dial { node } => {
                 let to = index_of(node);
                 let can = self.network.reaches(at, to) && self.nodes[to].engine.is_some();
@@ -192,6 +196,19 @@ impl World {
 
     fn note(&mut self, at: NodeIndex, event: Event) {
         self.trace.add(&event);
+        let is_on_keeping = matches!(
+            event,
+            Event::LinkCut { .. }
+                | Event::LinkBack
+                | Event::Gone { .. }
+                | Event::Returned { .. }
+                | Event::RepairBegun { .. }
+                | Event::RepairEnded { .. }
+                | Event::RepairRound(_)
+        );
+        if is_on_keeping && self.said.len() < SAID_MAX {
+            self.said.push((at, event));
+        }
         if let Event::StripeComplete { pack, .. } = event {
             self.nodes[at].catalogue.unstage(pack);
         }
