@@ -27,6 +27,7 @@ mod homes;
 mod hostile;
 mod keeping;
 mod lab;
+mod lan;
 mod members;
 mod one_friend;
 mod resume;
