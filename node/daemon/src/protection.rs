@@ -11,6 +11,7 @@ use nuthatch_format::{NodeId, Timestamp};
 
 use crate::api::{self, Exit, Failure};
 use crate::node::{Node, Owned};
+use crate::stripes;
 
 /// Packs read at a time.
 const PAGE: usize = 512;
@@ -48,6 +49,7 @@ pub(crate) fn of_snapshot(
     let failed = |error: &dyn std::error::Error| Failure::from_error(Exit::Failed, "catalogue", error);
     let mut facts = Facts {
         node,
+        owned,
         since: snapshot.time,
         own: node.identity.node,
         holders: BTreeSet::new(),
@@ -116,6 +118,7 @@ pub(crate) fn of_snapshot(
 
 struct Facts<'n> {
     node: &'n Node,
+    owned: &'n Owned,
     since: Timestamp,
     own: NodeId,
     holders: BTreeSet<NodeId>,
@@ -129,8 +132,10 @@ impl Facts<'_> {
 
     /// The stripes of a pack, each with the shards that hosts worth counting have shown since the commit.
     fn stripes(&mut self, pack: &PackFacts, is_counted: impl Fn(HostHealth) -> bool) -> Vec<Held> {
+        let is_staged = self.owned.staging.contains(&pack.id);
         let mut stripes = Vec::new();
-        for stripe in &pack.stripes {
+        // Another device's label makes nothing safe that is still on its way under our own.
+        for stripe in stripes::counted(pack, &self.owned.device.id(), is_staged) {
             let mut holders = Vec::new();
             for holder in stripe.holders.iter().filter(|holder| holder.node != self.own) {
                 if !is_counted(self.node.pulse.health(&holder.node)) {

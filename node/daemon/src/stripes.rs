@@ -14,11 +14,20 @@ use nuthatch_format::slice::{Outboard, OutboardBuilder};
 /// Bytes of each shard that are coded at a time. With the most shards a stripe of ours has (20) that is 5 MiB of buffers.
 const STRIP_LEN: u64 = 256 * 1024;
 
-/// The stripe that says where a pack stands. Of a pack that is staged here only a label of our own counts, which was signed after the
+/// The stripes of a pack that say where it stands, the newest last. Of a pack that is staged here only a label of our own counts, which was signed after the
 /// staged bytes were checked: another device's label may name shards of anything, and the only copy must never go for it.
+pub(crate) fn counted<'f>(
+    facts: &'f PackFacts,
+    own: &DeviceId,
+    is_staged: bool,
+) -> impl DoubleEndedIterator<Item = &'f StripeFacts> {
+    let counts = move |stripe: &&StripeFacts| !is_staged || stripe.device == *own;
+    facts.stripes.iter().filter(counts)
+}
+
+/// The newest of them.
 pub(crate) fn current<'f>(facts: &'f PackFacts, own: &DeviceId, is_staged: bool) -> Option<&'f StripeFacts> {
-    let counts = |stripe: &&StripeFacts| !is_staged || stripe.device == *own;
-    facts.stripes.iter().rfind(counts)
+    counted(facts, own, is_staged).next_back()
 }
 
 /// Why a staged pack can't be coded or read.
@@ -152,8 +161,14 @@ mod tests {
             len: ByteCount(1),
             stripes: vec![stripe(1, 7), stripe(2, 7), stripe(3, 8)],
         };
+        let own = DeviceId::from_bytes([7; 32]);
+        let labels = |is_staged| -> Vec<u8> {
+            let counted = counted(&facts, &own, is_staged);
+            counted.map(|stripe| stripe.label.as_bytes()[0]).collect()
+        };
+        assert_eq!((labels(true), labels(false)), (vec![1, 2], vec![1, 2, 3]));
         let current = |facts: &PackFacts, is_staged| {
-            let found = current(facts, &DeviceId::from_bytes([7; 32]), is_staged);
+            let found = current(facts, &own, is_staged);
             found.map(|stripe| stripe.label.as_bytes()[0])
         };
         assert_eq!(
