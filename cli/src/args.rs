@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(crate) use archive::{InitArgs, KitArgs, RecoverArgs};
-pub(crate) use circle::{CircleArgs, CircleCommand, InviteArgs, JoinArgs, PeersArgs, UpArgs};
+pub(crate) use circle::{AuditArgs, CircleArgs, CircleCommand, InviteArgs, JoinArgs, PeersArgs, UpArgs};
 pub(crate) use data::{BackupArgs, LsArgs, RestoreArgs, SnapshotsArgs, VerifyArgs};
 pub(crate) use host::LimitArgs;
 pub(crate) use keeping::{PeerArgs, PeerCommand, RepairArgs};
@@ -95,6 +95,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Rebuild now what hosts have lost, or show what that would be
     Repair(RepairArgs),
+    /// Have hosts prove now that they hold what they signed for
+    Audit(AuditArgs),
     /// One screen: last backup, where the copies are, what needs attention
     #[command(after_help = "Examples:\n  nuthatch status\n  nuthatch status --json")]
     Status,

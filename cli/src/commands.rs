@@ -39,6 +39,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
         Command::Ls(args) => read::ls(session, args).await,
         Command::Restore(args) => read::restore(session, args).await,
         Command::Verify(args) => read::verify(session, args).await,
+        Command::Audit(args) => circle::audit(session, args).await,
         Command::Status => circle::status(session).await,
         Command::Kit(args) => kit::run(session, &args).await,
         Command::Limit(args) => host::limit(session, &args).await,

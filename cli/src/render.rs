@@ -1,5 +1,6 @@
 //! What a person or a script sees. Only this crate renders; everything that others named is escaped here.
 
+mod audits;
 mod failure;
 mod kit;
 mod progress;
@@ -12,6 +13,7 @@ pub(crate) mod words;
 use nuthatch_daemon::api::{Message, Notice};
 use serde::Serialize;
 
+pub(crate) use audits::audit_lines;
 pub(crate) use failure::{failure_lines, report};
 pub(crate) use kit::kit_text;
 pub(crate) use progress::{HumanView, RowForm};

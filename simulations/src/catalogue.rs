@@ -145,6 +145,17 @@ impl Catalogue {
         )
     }
 
+    /// A host does not have these.
+    pub fn disprove(&mut self, node: NodeId, missing: &BTreeSet<(LabelId, ShardIndex)>) {
+        for stripe in self.packs.values_mut().flat_map(|pack| &mut pack.stripes) {
+            let label = stripe.label;
+            let is_missing = |index, holder| holder == node && missing.contains(&(label, index));
+            stripe
+                .holders
+                .retain(|(index, holder)| !is_missing(*index, *holder));
+        }
+    }
+
     /// All stripes of all packs.
     pub fn stripes(&self) -> impl Iterator<Item = &Stripe> {
         self.packs.values().flat_map(|pack| &pack.stripes)

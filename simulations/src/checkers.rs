@@ -3,7 +3,7 @@
 use nuthatch_engine::boundary::Domain;
 use nuthatch_engine::durability::{Safety, SnapshotSafety};
 use nuthatch_engine::rules::{
-    COMPARISONS_MAX, DIALS_MAX, DOUBTS_MAX, EFFECTS_MAX, ENCODES_MAX, MEMBERS_MAX, OFFERS_MAX,
+    AUDITS_MAX, COMPARISONS_MAX, DIALS_MAX, DOUBTS_MAX, EFFECTS_MAX, ENCODES_MAX, MEMBERS_MAX, OFFERS_MAX,
     SEGMENT_SENDS_MAX, TRANSFERS_MAX, WINDOW_MAX,
 };
 use nuthatch_engine::{Load, ShardIndex};
@@ -46,6 +46,16 @@ pub enum Violation {
         host: NodeIndex,
         /// The stripe.
         label: LabelId,
+        /// How many.
+        count: usize,
+    },
+    /// An audit finds something missing at a host that never had it.
+    #[error("node {owner} blames node {host} for {count} shards")]
+    Blamed {
+        /// The owner.
+        owner: NodeIndex,
+        /// The host.
+        host: NodeIndex,
         /// How many.
         count: usize,
     },
@@ -125,6 +135,14 @@ pub enum Violation {
     },
 }
 
+/// No audit finds something missing that its host never had.
+pub fn nobody_is_blamed((owner, host): (NodeIndex, NodeIndex), count: usize) -> Result<(), Violation> {
+    match count {
+        0 => Ok(()),
+        count => Err(Violation::Blamed { owner, host, count }),
+    }
+}
+
 /// Every queue is within its bound.
 pub fn load(node: NodeIndex, load: &Load) -> Result<(), Violation> {
     let owner = &load.owner;
@@ -140,6 +158,7 @@ pub fn load(node: NodeIndex, load: &Load) -> Result<(), Violation> {
         ("lease requests", owner.lease_requests, MEMBERS_MAX),
         ("sendings of segments", owner.segment_sends, SEGMENT_SENDS_MAX),
         ("comparisons", owner.comparisons, COMPARISONS_MAX),
+        ("audits", owner.audits, AUDITS_MAX),
         ("doubts", owner.doubts, DOUBTS_MAX),
     ];
     match tallies.into_iter().find(|(_, count, bound)| count > bound) {

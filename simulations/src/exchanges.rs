@@ -1,6 +1,7 @@
 //! Questions that one simulated node has put to another and that have not ended. Each ends once: with its answer, or when the
 //! connection or one of the machines goes.
 
+use nuthatch_engine::audits::{AuditCounts, AuditEnd};
 use std::collections::BTreeMap;
 
 use nuthatch_engine::ShardIndex;
@@ -36,6 +37,9 @@ pub(crate) enum What {
         len: ByteCount,
     },
     Inventory {
+        archive: ArchiveId,
+    },
+    Audit {
         archive: ArchiveId,
     },
 }
@@ -74,6 +78,11 @@ impl Exchange {
             What::Inventory { .. } => Input::InventoryEnded {
                 op,
                 outcome: InventoryOutcome::Failed,
+            },
+            What::Audit { .. } => Input::AuditEnded {
+                op,
+                end: AuditEnd::Late,
+                counts: AuditCounts::default(),
             },
         }
     }

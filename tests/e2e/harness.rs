@@ -277,6 +277,11 @@ impl Node {
         self.addresses.first().expect("it listens")
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        self::signal(&self.child, signal);
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("a node is killed");

@@ -12,7 +12,7 @@ use crate::harness::{Home, Node, World, eventually};
 const FAULTS: [&str; 5] = ["wrong_bytes", "truncated", "wrong_shard", "silent", "missing"];
 
 /// Restarts a host with its home changed in between.
-fn restart(host: (Home, Node), change: impl FnOnce(&Path)) -> (Home, Node) {
+pub(crate) fn restart(host: (Home, Node), change: impl FnOnce(&Path)) -> (Home, Node) {
     let (home, node) = host;
     assert!(node.terminate().success());
     change(&home.path);
@@ -21,7 +21,7 @@ fn restart(host: (Home, Node), change: impl FnOnce(&Path)) -> (Home, Node) {
 }
 
 /// All files in the vault that hold shards: the largest there are.
-fn shard_files(home: &Path) -> Vec<PathBuf> {
+pub(crate) fn shard_files(home: &Path) -> Vec<PathBuf> {
     fn walk(path: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(path).unwrap() {
             let path = entry.unwrap().path();
@@ -56,7 +56,7 @@ fn cut_short(file: &Path) {
     open.set_len(1000).unwrap();
 }
 
-fn remove(file: &Path) {
+pub(crate) fn remove(file: &Path) {
     fs::remove_file(file).unwrap();
 }
 

@@ -11,6 +11,7 @@
 mod accidents;
 mod alone;
 mod attacker;
+mod audits;
 mod circle;
 #[expect(dead_code, reason = "the lab's comparison: not all of it is needed here")]
 #[path = "../../cli/src/lab/compare.rs"]

@@ -86,6 +86,22 @@ pub(crate) enum CircleCommand {
     },
 }
 
+/// `nuthatch audit`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  nuthatch audit                               every host that is online
+  nuthatch audit attic                         one of them, by name or id
+  nuthatch audit --json
+
+Exit codes: 0 all kept, 13 something is lost or wrong, 75 some did not answer or are away
+
+Hosts are audited by themselves too: [audits] in config.toml says how surely, how soon, and at what cost.")]
+pub(crate) struct AuditArgs {
+    /// One host: its name, its id, or a beginning or end of that
+    pub peer: Option<String>,
+}
+
 /// `nuthatch peers`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  nuthatch peers\n  nuthatch peers --all --json")]

@@ -1,14 +1,14 @@
 //! `invite`, `join`, `circle`, `peers`, `status`: the circle and this node's place in it.
 
 use nuthatch_daemon::api::{
-    Answer, Approve, Exit, Failure, Invite, Join, JoinAnswer, Peers, Request, Secret,
+    Answer, Approve, Audit, Exit, Failure, Invite, Join, JoinAnswer, Peers, Request, Secret,
 };
 use nuthatch_daemon::config::size_text;
 use nuthatch_daemon::setup::NewNode;
 use nuthatch_format::ByteCount;
 
 use super::new_home;
-use crate::args::{InviteArgs, JoinArgs, PeersArgs};
+use crate::args::{AuditArgs, InviteArgs, JoinArgs, PeersArgs};
 use crate::node;
 use crate::render::{self, Collected, words};
 use crate::run;
@@ -179,6 +179,16 @@ pub(super) async fn peers(session: &Session, args: &PeersArgs) -> Result<Exit, F
         terminal::result_line(&render::peers_table(&answer.peers));
     }
     Ok(Exit::Done)
+}
+
+pub(super) async fn audit(session: &Session, args: AuditArgs) -> Result<Exit, Failure> {
+    let request = Request::Audit(Audit { peer: args.peer });
+    let mut view = super::work_view(session);
+    let outcome = run::request(session, request, None, view.as_mut()).await?;
+    super::conclude(session, outcome, |answer| match answer {
+        Answer::Audit(answer) => Some(render::audit_lines(answer)),
+        _ => None,
+    })
 }
 
 pub(super) async fn status(session: &Session) -> Result<Exit, Failure> {

@@ -124,6 +124,7 @@ fn progress_text(progress: &Progress) -> String {
         Phase::Wait => "waiting for hosts",
         Phase::Restore => "restoring",
         Phase::Verify => "checking",
+        Phase::Audit => "auditing",
     };
     let mut parts = vec![doing.to_owned()];
     if progress.bytes_total > 0 && progress.bytes_total >= progress.bytes_done {

@@ -123,7 +123,7 @@ pub(crate) fn peers_table(peers: &[PeerRow]) -> String {
             words::size(peer.hosted_for_me),
             words::size(peer.hosted_for_them),
             time(&peer.last_seen),
-            time(&peer.last_proof),
+            proof(peer, time(&peer.last_proof)),
             escaped(&place),
         ]);
     }
@@ -137,6 +137,18 @@ fn state_text(peer: &PeerRow) -> String {
         format!("{state}, {}", peer.health)
     } else {
         state
+    }
+}
+
+/// When a host last proved what it keeps, and what speaks against that.
+fn proof(peer: &PeerRow, at: String) -> String {
+    let Some(audit) = &peer.audit else { return at };
+    let outcome = audit.outcome.as_deref().filter(|outcome| *outcome != "kept");
+    let since = audit.open_since.as_deref().filter(|_| outcome.is_some());
+    match (outcome, since) {
+        (Some(outcome), Some(since)) => format!("{at}, {} since {}", escaped(outcome), words::moment(since)),
+        (Some(outcome), None) => format!("{at}, {}", escaped(outcome)),
+        (None, _) => at,
     }
 }
 

@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod attest;
+pub mod audit;
 pub mod bounded;
 pub mod bulk;
 pub mod challenge;

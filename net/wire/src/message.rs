@@ -9,6 +9,7 @@ use nuthatch_format::statement::STATEMENT_LEN_MAX;
 use nuthatch_format::{ArchiveId, ByteCount, CircleId, LabelId, NodeId, Span, StatementId, Timestamp};
 
 use crate::attest::{Attestation, Digest};
+use crate::audit::{AuditReply, AuditRequest};
 use crate::bounded::{List, Opaque, len_max};
 use crate::bulk::LabelBytes;
 use crate::inventory::{InventoryPage, InventoryPageRequest, InventoryReply, InventoryRequest};
@@ -84,6 +85,9 @@ pub enum Request {
     /// Give me these labels. Answered by `Labels`.
     #[n(10)]
     StripeLabels(#[n(0)] StripeLabelsRequest),
+    /// Prove that you hold these. Answered by `Audit`.
+    #[n(11)]
+    Audit(#[n(0)] AuditRequest),
 }
 
 /// What it answers.
@@ -123,6 +127,9 @@ pub enum Reply {
     /// Answers `StripeLabels`: those that are here and fit, in the order of the question.
     #[n(10)]
     Labels(#[n(0)] List<LabelBytes, LABELS_PER_QUESTION_MAX>),
+    /// Answers `Audit`.
+    #[n(11)]
+    Audit(#[n(0)] AuditReply),
 }
 
 /// Why a question is not answered.

@@ -3,6 +3,7 @@
 //! The same types serve a command that runs a node in its own process and one that talks to a running node over
 //! `node.sock`; the JSON keys of messages are the documented interface of the command line. Nothing here acts or renders.
 
+mod audit;
 mod circle;
 mod failure;
 mod host;
@@ -18,6 +19,7 @@ use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 pub use tokio_util::sync::CancellationToken;
 
+pub use audit::{AuditAnswer, AuditRow, AuditRulesShown, AuditShown};
 pub use circle::{ApproveAnswer, InviteAnswer, JoinAnswer, PeerName, WaitingAnswer, WaitingRow};
 pub use failure::{Exit, Failure};
 pub use host::{Limit, LimitAnswer, RateChoice};
@@ -30,8 +32,8 @@ pub use repair::{
     PeerStanding, PeerStandingAnswer, PeerWord, Repair, RepairRow, RepairStanding, RepairSummary,
 };
 pub use request::{
-    Approve, Backup, InitArchive, Invite, Join, Ls, Overwrite, Peers, RawPath, Reach, Recover, Request,
-    Restore, SnapshotPart, Snapshots, Verify, VerifyDepth, WaitGoal,
+    Approve, Audit, Backup, InitArchive, Invite, Join, Ls, Overwrite, Peers, RawPath, Reach, Recover,
+    Request, Restore, SnapshotPart, Snapshots, Verify, VerifyDepth, WaitGoal,
 };
 pub use secret::Secret;
 

@@ -2,6 +2,7 @@
 //!
 //! A command decides nothing about protection, placement or membership: it asks the part that does.
 
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod events;
 pub(crate) mod init;

@@ -1,6 +1,7 @@
 //! `HOME/config.toml`: the settings of one node. Unknown names are refused, naming the nearest known; what a person wrote stays
 //! as it was written, comments and order included. Holds no secret and no state that is not a setting.
 
+mod audits;
 mod nearest;
 mod port;
 mod rate;
@@ -14,6 +15,7 @@ use nuthatch_engine::rules::{RepairRules, Rules};
 use nuthatch_format::{ByteCount, Span};
 use serde::Deserialize;
 
+pub use audits::Audits;
 pub use nearest::nearest;
 pub use port::{DEFAULT_PORT, choose_port};
 pub use rate::{Rate, parse_rate, rate_text};
@@ -33,7 +35,7 @@ pub const NAME_LEN_MAX: usize = 64;
 /// Most losses that an owner may ask to survive: the largest target whose shape fits 20 hosts with as many data shards.
 pub const SURVIVE_MAX: u8 = 9;
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "name",
     "listen",
     "port",
@@ -44,6 +46,7 @@ const KEYS: [&str; 10] = [
     "limit_up",
     "limit_down",
     "periods",
+    "audits",
 ];
 const PERIOD_KEYS: [&str; 4] = ["inventory", "roster", "grace", "repair"];
 
@@ -70,6 +73,8 @@ pub struct Config {
     pub limit_down: Option<Rate>,
     /// How often things are done by themselves.
     pub periods: Periods,
+    /// How hosts are audited, and the own vault.
+    pub audits: Audits,
 }
 
 /// How often things are done by themselves.
@@ -87,7 +92,7 @@ pub struct Periods {
 
 impl Periods {
     /// What the engine decides by, with these periods.
-    pub fn rules(&self) -> Rules {
+    fn rules(&self) -> Rules {
         let usual = Rules::default();
         let span =
             |period: Duration| Span::from_millis(u64::try_from(period.as_millis()).unwrap_or(u64::MAX));
@@ -126,6 +131,7 @@ impl Default for Config {
             limit_up: None,
             limit_down: None,
             periods: Periods::default(),
+            audits: Audits::default(),
         }
     }
 }
@@ -195,6 +201,8 @@ struct FileForm {
     limit_down: Option<String>,
     #[serde(default)]
     periods: PeriodsForm,
+    #[serde(default)]
+    audits: audits::AuditsForm,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -253,6 +261,9 @@ impl Config {
         if let Some(toml::Value::Table(periods)) = table.get("periods") {
             check_keys(path, periods, "periods.", &PERIOD_KEYS)?;
         }
+        if let Some(toml::Value::Table(audits)) = table.get("audits") {
+            check_keys(path, audits, "audits.", &audits::KEYS)?;
+        }
         let form: FileForm =
             toml::from_str(text).map_err(|error| syntax(error.to_string().trim_end().to_owned()))?;
         Self::from_form(path, form)
@@ -308,7 +319,16 @@ impl Config {
                 grace: period("periods.grace", form.periods.grace, usual.grace)?,
                 repair: period("periods.repair", form.periods.repair, usual.repair)?,
             },
+            audits: form.audits.read(path)?,
         })
+    }
+
+    /// What the engine decides by, with these settings.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            audit: self.audits.rules.clone(),
+            ..self.periods.rules()
+        }
     }
 
     /// Sets what differs from the file in it, keeping everything else as it stands there. Creates it when missing.
@@ -337,7 +357,7 @@ impl Config {
         Ok(atomic::write_file(&path, text.as_bytes(), Access::Ordinary)?)
     }
 
-    /// The settings outside `[periods]`, as they are written; `None` is not written.
+    /// The settings outside `[periods]` and `[audits]`, as they are written; `None` is not written.
     fn settings(&self) -> [(&'static str, Option<String>); 9] {
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
         let list = self
@@ -383,7 +403,8 @@ impl Config {
 
 /// First lines of a new file.
 const FILE_HEAD: &str = "# Settings of this node. A name that is not known is refused; leaving one out is its default.\n\
-    # name, listen, port, mdns, quota, survive, staging, limit_up, limit_down; [periods] inventory, roster, grace, repair\n";
+    # name, listen, port, mdns, quota, survive, staging, limit_up, limit_down; [periods] inventory, roster, grace, repair\n\
+    # [audits] detection, lost, within, period, data, metadata, traffic, answer, retry, excused, proven, scrub\n";
 
 /// Whether a text can name a node: not empty, bounded, no control characters.
 pub fn check_name(name: &str) -> Result<(), String> {

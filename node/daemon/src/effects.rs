@@ -1,5 +1,6 @@
 //! Carrying out the engine's effects: each in a task of its own, whose end is told to the engine. Decides nothing.
 
+mod audit;
 mod encode;
 mod recall;
 mod report;
@@ -160,6 +161,7 @@ impl Node {
                 op,
                 outcome: sync::inventory(&self, archive, node).await,
             },
+            Effect::Audit { op, task } => audit::audit(&self, op, task).await,
             Effect::Persist(_)
             | Effect::Forget(_)
             | Effect::Report(_)

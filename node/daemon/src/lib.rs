@@ -9,6 +9,7 @@ pub mod setup;
 
 mod archives;
 mod ask;
+mod audit_log;
 mod circle;
 mod commands;
 mod contact;

@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{Exit, Failure};
 use crate::archives::Statements;
+use crate::audit_log::AuditLog;
 use crate::circle::Circle;
 use crate::clock;
 use crate::config::Config;
@@ -39,6 +40,7 @@ use crate::links::Links;
 use crate::outboards::Outboards;
 use crate::pulse::Pulse;
 use crate::repairs::RepairDesk;
+use crate::serve::AuditPace;
 use crate::setup;
 use crate::waiting::Waiting;
 
@@ -64,6 +66,10 @@ pub struct Node {
     /// What we keep for others.
     pub(crate) vault: Arc<Vault>,
     pub(crate) outboards: Outboards,
+    /// How much others have asked us to prove lately.
+    pub(crate) audit_pace: AuditPace,
+    /// How the audits of our own hosts stand.
+    pub(crate) audits: AuditLog,
     /// Journals and statements of every archive that we own or host: on disk, and the statements in memory too.
     pub(crate) segments: Arc<SegmentStore>,
     pub(crate) statements: Arc<Statements>,

@@ -100,6 +100,9 @@ async fn answer(
         Request::Verify(verify) => commands::verify::run(&node, verify, out, cancel)
             .await
             .map(|answer| Some(Answer::Verify(answer))),
+        Request::Audit(audit) => unless_cancelled(&cancel, commands::audit::run(&node, &audit, out))
+            .await?
+            .map(|answer| Some(Answer::Audit(answer))),
         Request::Recover(recover) => {
             unless_cancelled(&cancel, commands::recover::run(&node, recover, out).boxed())
                 .await?

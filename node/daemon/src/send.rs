@@ -34,6 +34,15 @@ pub(crate) enum Put<T> {
     Refused(Refusal),
 }
 
+/// How a host came to what it has signed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// All of it was sent now.
+    Whole,
+    /// It said that it had some of it, or all.
+    Rest,
+}
+
 /// Why an operation broke.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
@@ -81,7 +90,7 @@ pub(crate) async fn put_shard(
     links: &Links,
     host: NodeId,
     shipment: &Shipment,
-) -> Result<Put<Attestation<Receipt>>, SendError> {
+) -> Result<Put<Sent>, SendError> {
     loop {
         let mut link = links.take(host).await?;
         match put_shard_on(&mut link.stream, host, shipment).await {
@@ -101,7 +110,7 @@ async fn put_shard_on(
     stream: &mut BulkStream,
     host: NodeId,
     shipment: &Shipment,
-) -> Result<Put<Attestation<Receipt>>, SendError> {
+) -> Result<Put<Sent>, SendError> {
     let label = LabelBytes::new(shipment.label.bytes().to_vec())?;
     stream
         .send(&Frame::PutShard(PutShard {
@@ -111,7 +120,9 @@ async fn put_shard_on(
         .await?;
     let accept = match next(stream).await? {
         Frame::Accept(accept) => accept,
-        Frame::Have(receipt) => return check_receipt(receipt, host, shipment).map(Put::Held),
+        Frame::Have(receipt) => {
+            return check_receipt(&receipt, host, shipment).map(|()| Put::Held(Sent::Rest));
+        }
         Frame::Busy(busy) => return Ok(Put::Busy(busy.retry_after)),
         Frame::Refused(refusal) => return Ok(Put::Refused(refusal)),
         other => return Err(SendError::OutOfTurn(other.name())),
@@ -126,10 +137,17 @@ async fn put_shard_on(
         return Ok(Put::Refused(refusal));
     }
     stream.send(&Frame::Finish).await?;
+    let sent = if accept.resume_from == 0 {
+        Sent::Whole
+    } else {
+        Sent::Rest
+    };
     loop {
         match next(stream).await? {
             Frame::Credit(_) => {}
-            Frame::Receipt(receipt) => return check_receipt(receipt, host, shipment).map(Put::Held),
+            Frame::Receipt(receipt) => {
+                return check_receipt(&receipt, host, shipment).map(|()| Put::Held(sent));
+            }
             Frame::Refused(refusal) => return Ok(Put::Refused(refusal)),
             other => return Err(SendError::OutOfTurn(other.name())),
         }
@@ -213,11 +231,7 @@ async fn slice_of(
     made.await.ok().flatten().ok_or(SendError::Unreadable)
 }
 
-fn check_receipt(
-    receipt: Attestation<Receipt>,
-    host: NodeId,
-    shipment: &Shipment,
-) -> Result<Attestation<Receipt>, SendError> {
+fn check_receipt(receipt: &Attestation<Receipt>, host: NodeId, shipment: &Shipment) -> Result<(), SendError> {
     let label = shipment.label.label();
     let body = receipt.open().map_err(|_| SendError::Receipt)?;
     let holds = body.host == host
@@ -225,11 +239,7 @@ fn check_receipt(
         && body.label == shipment.label.id()
         && body.index == shipment.index
         && Some(body.shard) == label.shard(shipment.index);
-    if holds {
-        Ok(receipt)
-    } else {
-        Err(SendError::Receipt)
-    }
+    if holds { Ok(()) } else { Err(SendError::Receipt) }
 }
 
 /// A shard read from its start to its end.

@@ -3,7 +3,10 @@
 //! Everything that comes is somebody's attack until it is verified. Whether a node may have something of an archive is decided in one
 //! place (`rights`); whether something is taken is the engine's verdict.
 
+mod audit;
 pub(crate) mod bulk;
 pub(crate) mod control;
 pub(crate) mod rights;
 pub(crate) mod strangers;
+
+pub(crate) use audit::AuditPace;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use nuthatch_erasure::{Scheme, ShardIndex};
 use nuthatch_format::{ArchiveId, ByteCount, LabelId, NodeId, Span, Timestamp};
 
+use crate::audits::{AuditCounts, AuditEnd, AuditTask, EndedAudit};
 use crate::history::Standing;
 use crate::placement::Candidate;
 use crate::record::{Record, RecordKey};
@@ -572,6 +573,23 @@ pub enum Input {
         outcome: InventoryOutcome,
     },
 
+    /// An audit has ended.
+    AuditEnded {
+        /// Which one.
+        op: OpId,
+        /// How.
+        end: AuditEnd,
+        /// What came of it.
+        counts: AuditCounts,
+    },
+    /// A person wants to know now: hosts that are here are audited at once, with all challenges that the wanted detection takes.
+    AuditWanted {
+        /// Which archive.
+        archive: ArchiveId,
+        /// One host; `None`: all.
+        node: Option<NodeId>,
+    },
+
     // The vault that this node keeps for others.
     /// The vault at the start, and whenever it changed without the engine's doing (quota set, files gone, disk filled by others).
     Vault(VaultFacts),
@@ -719,6 +737,15 @@ pub enum Effect {
         /// The host.
         node: NodeId,
     },
+    /// Ask a host to prove what the catalogue says it holds: first what is still open, then what is drawn afresh by the order, from the
+    /// system's own randomness. What is drawn is durable before it is asked, and stays open until it is answered. Shards that are missing
+    /// or wrong are out of the catalogue, durably, before the answer.
+    Audit {
+        /// Answered by `AuditEnded`.
+        op: OpId,
+        /// Whom, and for how much.
+        task: AuditTask,
+    },
     /// Answer a question for a lease.
     AnswerLease {
         /// Of this question.
@@ -859,6 +886,8 @@ pub enum Event {
         /// How many (count).
         lost_count: u64,
     },
+    /// An audit of a host has ended.
+    Audited(EndedAudit),
     /// All that the reachable hosts take has been sent to them and acknowledged.
     Quiet {
         /// Packs that still wait for a label or for a holder of some shard (count).

@@ -7,13 +7,14 @@ use nuthatch_format::{ArchiveId, ByteCount, NodeId, Timestamp};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
+use crate::audits::AuditState;
 use crate::boundary::{Domain, Effect, HostTerms, Input};
 use crate::circle::{Circle, Greeting};
 use crate::history::History;
 use crate::host::Hosting;
 use crate::leases::{GrantedLease, HeldLease};
 use crate::outbox::{Alarm, Context, Outbox};
-use crate::owner::{Owner, OwnerLoad};
+use crate::owner::{Audits, Owner, OwnerLoad};
 use crate::presence::Presence;
 use crate::record::Record;
 use crate::repair::HostHealth;
@@ -34,6 +35,8 @@ pub struct Engine {
     owner: Option<Owner>,
     /// Leases from records, until their archive is opened.
     replayed: BTreeMap<(ArchiveId, NodeId), HeldLease>,
+    /// Audits from records, the same.
+    replayed_audits: BTreeMap<(ArchiveId, NodeId), AuditState>,
 }
 
 /// A member as the engine knows it, for showing.
@@ -55,6 +58,8 @@ pub struct MemberView {
     pub lease: Option<HeldLease>,
     /// What it keeps of that archive, by its last inventory in this run and what it signed for since.
     pub kept: ByteCount,
+    /// How its audits stand.
+    pub audit: AuditState,
 }
 
 /// What is in flight (counts). Each has its bound in `rules`; simulations hold them against it.
@@ -87,6 +92,7 @@ impl Engine {
             hosting: Hosting::default(),
             owner: None,
             replayed: BTreeMap::new(),
+            replayed_audits: BTreeMap::new(),
         }
     }
 
@@ -121,6 +127,11 @@ impl Engine {
                 } => {
                     self.hosting.replay(archive, GrantedLease { bytes, until });
                 }
+                Record::Audited { archive, node, state } => {
+                    if self.replayed_audits.len() < MEMBERS_MAX {
+                        self.replayed_audits.insert((archive, node), state);
+                    }
+                }
             }
         }
     }
@@ -147,10 +158,14 @@ impl Engine {
                 journal,
             } => {
                 let replayed = std::mem::take(&mut self.replayed);
+                let audited = std::mem::take(&mut self.replayed_audits);
                 if self.owner.is_none() {
                     let own = replayed.into_iter().filter(|((of, _), _)| *of == archive);
                     let leases = own.map(|((_, node), lease)| (node, lease)).collect();
-                    self.owner = Some(Owner::new(archive, survive, journal, leases, cx.now));
+                    let audited = audited.into_iter().filter(|((of, _), _)| *of == archive);
+                    let audits = Audits::new(archive, audited.map(|((_, node), state)| (node, state)));
+                    let owner = Owner::new(archive, survive, journal, leases, cx.now);
+                    self.owner = Some(owner.with_audits(audits));
                     self.greet_owner();
                 }
             }
@@ -175,7 +190,9 @@ impl Engine {
             | Input::EncodeEnded { .. }
             | Input::TransferEnded { .. }
             | Input::SegmentsEnded { .. }
-            | Input::InventoryEnded { .. }) => self.handle_owner(owner_input),
+            | Input::InventoryEnded { .. }
+            | Input::AuditEnded { .. }
+            | Input::AuditWanted { .. }) => self.handle_owner(owner_input),
         }
         self.step();
     }
@@ -257,7 +274,9 @@ impl Engine {
             | Input::EncodeEnded { .. }
             | Input::TransferEnded { .. }
             | Input::SegmentsEnded { .. }
-            | Input::InventoryEnded { .. } => None,
+            | Input::InventoryEnded { .. }
+            | Input::AuditEnded { .. }
+            | Input::AuditWanted { .. } => None,
         };
         if let (Some(owner), Some((node, terms))) = (&mut self.owner, greeted) {
             owner.greeted(node, terms.accepts);
@@ -297,6 +316,8 @@ impl Engine {
             Input::TransferEnded { op, outcome } => owner.transfer_ended(op, outcome, &mut cx),
             Input::SegmentsEnded { op, outcome } => owner.segments_ended(op, outcome, &mut cx),
             Input::InventoryEnded { op, outcome } => owner.inventory_ended(op, outcome, &mut cx),
+            Input::AuditEnded { op, end, counts } => owner.audit_ended(op, end, counts, &mut cx),
+            Input::AuditWanted { archive, node } if archive == own => owner.audit_wanted(node),
             // Of another archive, or not for an owner.
             Input::SurviveSet { .. }
             | Input::WorkChanged { .. }
@@ -307,6 +328,7 @@ impl Engine {
             | Input::RepairNow { .. }
             | Input::RepairAsked { .. }
             | Input::StandingSet { .. }
+            | Input::AuditWanted { .. }
             | Input::Tick
             | Input::Vault(_)
             | Input::LeaseAsked { .. }
@@ -388,6 +410,11 @@ impl Engine {
                     terms,
                     lease: leased.map(|leased| leased.0),
                     kept: leased.map(|leased| leased.1).unwrap_or_default(),
+                    audit: self
+                        .owner
+                        .as_ref()
+                        .map(|owner| owner.audit_of(node))
+                        .unwrap_or_default(),
                 }
             })
             .collect()

@@ -3,6 +3,7 @@
 //!
 //! Never sends a shard before its host has the segment that names its label, and never counts on what a host has not signed for.
 
+mod audits;
 mod doubts;
 mod hosts;
 mod packs;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 
 use nuthatch_format::{ArchiveId, ByteCount, NodeId, Timestamp};
 
+use crate::audits::{AuditCounts, AuditEnd, AuditState};
 use crate::boundary::{
     Effect, EncodeOutcome, Event, InventoryOutcome, JournalPosition, LeaseAnswer, OfferRefusal, OpId,
     PackNumber, SegmentsOutcome, StripeFacts, StripeQuery, TransferOutcome,
@@ -24,6 +26,7 @@ use crate::leases::HeldLease;
 use crate::outbox::{Alarm, Context};
 use crate::presence::Presence;
 use crate::rules::WINDOW_MAX;
+pub(crate) use audits::Audits;
 use doubts::Doubts;
 use hosts::Hosts;
 use repairs::Repairs;
@@ -40,6 +43,7 @@ pub(crate) struct Owner {
     hosts: Hosts,
     transfers: Transfers,
     doubts: Doubts,
+    audits: Audits,
     window: Window,
     repairs: Repairs,
     /// Nothing is encoded before: an encoding has failed lately.
@@ -68,6 +72,7 @@ impl Owner {
             hosts: Hosts::new(archive, leases),
             transfers: Transfers::default(),
             doubts: Doubts::default(),
+            audits: Audits::new(archive, []),
             window: Window::new(),
             repairs: Repairs::new(),
             encode_not_before: Timestamp(0),
@@ -75,6 +80,11 @@ impl Owner {
             settles_at: None,
             quiet: None,
         }
+    }
+
+    /// The same, with what is remembered of its hosts' audits.
+    pub(crate) fn with_audits(self, audits: Audits) -> Self {
+        Self { audits, ..self }
     }
 
     pub(crate) fn archive(&self) -> ArchiveId {
@@ -103,6 +113,7 @@ impl Owner {
     pub(crate) fn members_changed(&mut self, circle: &Circle, cx: &mut Context<'_>) {
         self.hosts.keep_members(circle, cx);
         self.doubts.keep_members(circle);
+        self.audits.keep_members(circle, cx);
         self.window.look_again();
     }
 
@@ -150,6 +161,27 @@ impl Owner {
             self.repairs.look_again();
             self.window.distrust(|pack| self.transfers.has_pack(pack));
         }
+    }
+
+    pub(crate) fn audit_ended(&mut self, op: OpId, end: AuditEnd, counts: AuditCounts, cx: &mut Context<'_>) {
+        let audited = self.audits.ended(op, end, counts, cx);
+        if counts.missing > 0 || counts.wrong > 0 {
+            // The catalogue is corrected, also when its host has gone meanwhile.
+            self.window.distrust(|pack| self.transfers.has_pack(pack));
+            self.window.look_again();
+            if let Some(node) = audited {
+                self.hosts.want_inventory(node);
+            }
+        }
+    }
+
+    pub(crate) fn audit_wanted(&mut self, node: Option<NodeId>) {
+        self.audits.want(node, &self.hosts);
+    }
+
+    /// How a host's audits stand.
+    pub(crate) fn audit_of(&self, node: NodeId) -> AuditState {
+        self.audits.state(node)
     }
 
     pub(crate) fn encode_ended(&mut self, op: OpId, outcome: EncodeOutcome, cx: &mut Context<'_>) {
@@ -261,6 +293,7 @@ impl Owner {
             self.window.look_again();
         }
         self.settles_at = self.settles_at(circle, cx);
+        self.audits.step(&self.hosts, cx);
         self.advance_all(circle, cx);
         self.step_repairs(circle, cx);
         if self.transfers.has_slot() && self.hosts.some_are_unused(&self.transfers, cx.now) {
@@ -336,6 +369,7 @@ impl Owner {
     pub(crate) fn alarm(&self, alarm: &mut Alarm) {
         self.hosts.alarm(alarm);
         self.repairs.alarm(alarm);
+        self.audits.alarm(alarm);
         alarm.set(self.encode_not_before);
         for at in self.again_at.into_iter().chain(self.settles_at) {
             alarm.set(at);
@@ -358,6 +392,7 @@ impl Owner {
             comparisons: self.hosts.comparing_count(),
             doubts: self.doubts.count(),
             repairs: self.repairs.count(),
+            audits: self.audits.running_count(),
         }
     }
 }
@@ -381,4 +416,6 @@ pub struct OwnerLoad {
     pub doubts: usize,
     /// Packs that are being repaired, at most `rules::REPAIRS_MAX`.
     pub repairs: usize,
+    /// Audits, at most `rules::AUDITS_MAX`.
+    pub audits: usize,
 }

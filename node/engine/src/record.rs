@@ -6,6 +6,7 @@
 use minicbor::{Decode, Encode};
 use nuthatch_format::{ArchiveId, ByteCount, NodeId, Timestamp};
 
+use crate::audits::AuditState;
 use crate::history::History;
 
 /// First byte of every encoded record.
@@ -69,6 +70,19 @@ pub enum Record {
         #[n(1)]
         history: Box<History>,
     },
+    /// How the audits of a host of an archive of ours stand.
+    #[n(4)]
+    Audited {
+        /// Which archive.
+        #[n(0)]
+        archive: ArchiveId,
+        /// The host.
+        #[n(1)]
+        node: NodeId,
+        /// How they stand.
+        #[n(2)]
+        state: AuditState,
+    },
 }
 
 /// Where a record is kept: two records with equal keys replace each other.
@@ -82,6 +96,8 @@ pub enum RecordKey {
     Granted(ArchiveId),
     /// Of `Record::Known`.
     Known(NodeId),
+    /// Of `Record::Audited`.
+    Audited(ArchiveId, NodeId),
 }
 
 /// Why bytes are not a record.
@@ -118,6 +134,7 @@ impl Record {
             Self::Held { archive, node, .. } => RecordKey::Held(archive, node),
             Self::Granted { archive, .. } => RecordKey::Granted(archive),
             Self::Known { node, .. } => RecordKey::Known(node),
+            Self::Audited { archive, node, .. } => RecordKey::Audited(archive, node),
         }
     }
 
@@ -157,6 +174,7 @@ impl RecordKey {
             Self::Held(archive, node) => (1, &[archive.as_bytes(), node.as_bytes()]),
             Self::Granted(archive) => (2, &[archive.as_bytes()]),
             Self::Known(node) => (3, &[node.as_bytes()]),
+            Self::Audited(archive, node) => (4, &[archive.as_bytes(), node.as_bytes()]),
         };
         let mut bytes = vec![tag];
         for id in ids {
@@ -171,10 +189,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::audits::AuditWord;
     use crate::targets::WEEK_HOURS;
 
     fn records() -> impl Strategy<Value = Record> {
-        (0..4_u8, any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u64; 3]>()).prop_map(
+        (0..5_u8, any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u64; 3]>()).prop_map(
             |(kind, one, two, numbers)| {
                 let (archive, node) = (ArchiveId::from_bytes(one), NodeId::from_bytes(two));
                 let [bytes, at, until] = numbers;
@@ -193,13 +212,26 @@ mod tests {
                         bytes,
                         until,
                     },
-                    _ => Record::Known {
+                    3 => Record::Known {
                         node,
                         history: Box::new(History {
                             last_seen: Some(until),
                             here: [one.first().copied().unwrap_or_default(); WEEK_HOURS],
                             ..History::new(at)
                         }),
+                    },
+                    _ => Record::Audited {
+                        archive,
+                        node,
+                        state: AuditState {
+                            round_at: Some(at),
+                            proven_at: Some(until),
+                            open_since: (bytes.0 % 2 == 0).then_some(at),
+                            detached_since: Some(at),
+                            last: Some(AuditWord::Detached),
+                            ended_at: Some(until),
+                            found_out: (bytes.0 % 3 == 0).then_some(AuditWord::Wrong),
+                        },
                     },
                 }
             },

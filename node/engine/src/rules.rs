@@ -4,6 +4,8 @@
 use nuthatch_format::{ByteCount, Span};
 use nuthatch_wire::lease::LEASE_TERM;
 
+use crate::audits::Share;
+
 /// Members of a circle that are looked after (count). Friends, not a public network; the same as the roster's bound.
 pub const MEMBERS_MAX: usize = 256;
 
@@ -43,6 +45,9 @@ pub const SEGMENT_SENDS_MAX: usize = 8;
 
 /// Comparisons of inventories at a time (count).
 pub const COMPARISONS_MAX: usize = 4;
+
+/// Audits at a time (count): all hosts of a circle of friends within one window, without asking everybody at once.
+pub const AUDITS_MAX: usize = 4;
 
 /// Shards whose sending broke off and of which it is remembered that their host may have them (count). At most `TRANSFERS_MAX` break off
 /// at a time, and one inventory settles all of a host; what is forgotten beyond it may get a second copy.
@@ -88,6 +93,8 @@ pub struct Rules {
     pub repair: RepairRules,
     /// What a host keeps free and when it asks for patience.
     pub host: HostRules,
+    /// What hosts are challenged for, and how often.
+    pub audit: AuditRules,
 }
 
 /// When members are dialled and counted.
@@ -169,6 +176,51 @@ pub struct HostRules {
     pub busy_retry: Span,
 }
 
+/// What hosts are challenged for, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRules {
+    /// How surely a loss is to be found (a share below one).
+    pub detection: Share,
+    /// Which loss: the share of what a host keeps that is gone.
+    pub lost: Share,
+    /// Within which time.
+    pub within: Span,
+    /// Between the rounds of challenges that make that up.
+    pub period: Span,
+    /// Time in which each data shard is challenged once.
+    pub data_within: Span,
+    /// The same for metadata: without its trees, data is no use.
+    pub meta_within: Span,
+    /// What the rounds of all hosts together may cost on the wire in a day.
+    pub traffic: ByteCount,
+    /// How long one question may take to be answered: a disk that sleeps has to wake, and 256 KiB to come up a thin line.
+    pub answer: Span,
+    /// Pause before an open challenge is asked again while its host is connected.
+    pub retry: Span,
+    /// How long an open challenge does no harm: a detached disk, a holiday, a program that is too old. Two weeks.
+    pub excused: Span,
+    /// How long a proof holds: after that a shard is read, but not counted on. More than a month, since hosts may be away for that.
+    pub proven_within: Span,
+}
+
+impl Default for AuditRules {
+    fn default() -> Self {
+        Self {
+            detection: Share(9900),
+            lost: Share(100),
+            within: Span::from_days(30),
+            period: Span::from_days(1),
+            data_within: Span::from_days(90),
+            meta_within: Span::from_days(14),
+            traffic: ByteCount(128 << 20),
+            answer: Span::from_secs(60),
+            retry: Span::from_secs(900),
+            excused: Span::from_days(14),
+            proven_within: Span::from_days(45),
+        }
+    }
+}
+
 impl Default for Rules {
     fn default() -> Self {
         Self {
@@ -201,6 +253,7 @@ impl Default for Rules {
                 disk_reserve: ByteCount(32 << 20),
                 busy_retry: Span::from_millis(500),
             },
+            audit: AuditRules::default(),
         }
     }
 }

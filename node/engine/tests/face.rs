@@ -186,6 +186,7 @@ impl Bench {
             | Effect::Dial { .. }
             | Effect::Recall { .. }
             | Effect::AnswerRepairPlan { .. }
+            | Effect::Audit { .. }
             | Effect::AnswerLease { .. }
             | Effect::AnswerOffer { .. } => None,
         }

@@ -143,7 +143,8 @@ impl World {
             Effect::Greet { .. }
             | Effect::AskLease { .. }
             | Effect::SendSegments { .. }
-            | Effect::CompareInventory { .. } => self.ask_by(at, effect),
+            | Effect::CompareInventory { .. }
+            | Effect::Audit { .. } => self.ask_by(at, effect),
             Effect::AnswerLease { token, answer } => self.answer_lease(token.0, answer),
             Effect::AnswerOffer { token, verdict } => self.answer_offer(token.0, verdict),
             Effect::Report(event) => self.note(at, event),
@@ -161,6 +162,13 @@ impl World {
                 bytes,
             } => (op, node, What::Lease { archive, bytes }),
             Effect::CompareInventory { op, archive, node } => (op, node, What::Inventory { archive }),
+            Effect::Audit { op, task } => (
+                op,
+                task.node,
+                What::Audit {
+                    archive: task.archive,
+                },
+            ),
             Effect::SendSegments { op, archive, to } => {
                 let journal = self.nodes[at].catalogue.journal;
                 let has = self.nodes[index_of(to)]

@@ -1,6 +1,7 @@
 //! What passes between two machines: a question, its arrival, what the other side does about it, its answer. The other side's durable
 //! part is done before its answer leaves, and the asker's before its engine hears.
 
+use nuthatch_engine::audits::{AuditCounts, AuditEnd};
 use std::collections::BTreeSet;
 
 use nuthatch_engine::ShardIndex;
@@ -150,6 +151,7 @@ impl World {
                 self.answer_inventory(id, exchange, archive);
                 Ok(())
             }
+            What::Audit { archive } => self.answer_audit(id, exchange, archive),
         }
     }
 
@@ -178,6 +180,43 @@ impl World {
         );
     }
 
+    /// The host proves every shard that it is asked for and has; what its disk has lost travels with the answer. That it never signed
+    /// for what it is asked would be the asker's fault.
+    fn answer_audit(&mut self, id: u64, asked: Exchange, archive: ArchiveId) -> Result<(), Violation> {
+        let (asker, vault) = (&self.nodes[asked.from], &self.nodes[asked.to].vault);
+        let claims = asker.catalogue.stripes().flat_map(|stripe| {
+            let of_host = stripe
+                .holders
+                .iter()
+                .filter(|holder| holder.1 == node_id(asked.to));
+            of_host.map(|holder| (stripe.label, holder.0))
+        });
+        let (proven, missing): (BTreeSet<_>, BTreeSet<_>) =
+            claims.partition(|(label, index)| vault.has(archive, *label, *index));
+        let is_blamed = |(label, index): &&(LabelId, ShardIndex)| !vault.signed_for(archive, *label, *index);
+        checkers::nobody_is_blamed((asked.from, asked.to), missing.iter().filter(is_blamed).count())?;
+        let counts = AuditCounts {
+            proven: proven.len() as u32,
+            missing: missing.len() as u32,
+            ..AuditCounts::default()
+        };
+        let input = Input::AuditEnded {
+            op: asked.op,
+            end: AuditEnd::Answered,
+            counts,
+        };
+        let delay = Network::latency(&mut self.rng);
+        self.schedule(
+            delay,
+            Happening::Answered {
+                exchange: id,
+                input,
+                kept: missing,
+            },
+        );
+        Ok(())
+    }
+
     pub(super) fn answer_lease(&mut self, id: u64, answer: LeaseAnswer) {
         if let Some(exchange) = self.exchanges.get(id) {
             self.answer(
@@ -198,7 +237,7 @@ impl World {
         let (len, is_shard) = match exchange.what {
             What::Shard { len, .. } => (len, true),
             What::Segments { len, .. } => (len, false),
-            What::Greet | What::Lease { .. } | What::Inventory { .. } => return,
+            What::Greet | What::Lease { .. } | What::Inventory { .. } | What::Audit { .. } => return,
         };
         let (shard, segments) = match verdict {
             OfferVerdict::Accept => {
@@ -278,7 +317,7 @@ impl World {
                     },
                 )
             }
-            What::Greet | What::Lease { .. } | What::Inventory { .. } => return Ok(()),
+            What::Greet | What::Lease { .. } | What::Inventory { .. } | What::Audit { .. } => return Ok(()),
         };
         let ended = Input::OfferEnded {
             token: Token(id),
@@ -341,6 +380,9 @@ impl World {
         } = &mut input
         {
             (*lost_count, *found_count) = catalogue.reconcile(node_id(to), kept);
+        }
+        if let Input::AuditEnded { .. } = &input {
+            catalogue.disprove(node_id(to), kept);
         }
         self.handle(from, from_life, input)
     }

@@ -1,11 +1,12 @@
 //! Troubles of a running world: messages that get lost, clocks that are wrong, disks that are pulled out.
 
+use nuthatch_engine::audits::{AuditCounts, AuditEnd};
 use nuthatch_engine::boundary::{Input, OfferVerdict, Token};
 use nuthatch_format::Span;
 
 use super::{Action, Happening, World};
 use crate::checkers::Violation;
-use crate::exchanges::What;
+use crate::exchanges::{Exchange, What};
 use crate::network::NodeIndex;
 use crate::node::{archive_id, node_id};
 use crate::vaults::Vault;
@@ -100,6 +101,13 @@ impl World {
             What::Shard { .. } | What::Segments { .. } => {
                 let retry_after = DETACHED_RETRY;
                 self.answer_offer(id, OfferVerdict::Busy { retry_after });
+                true
+            }
+            What::Audit { .. } => {
+                if let Some(Exchange { op, .. }) = self.exchanges.get(id) {
+                    let (end, counts) = (AuditEnd::Detached, AuditCounts::default());
+                    self.answer(id, Input::AuditEnded { op, end, counts });
+                }
                 true
             }
             What::Lease { .. } | What::Inventory { .. } => {

@@ -5,6 +5,7 @@
 //! itself and decides nothing.
 
 mod apply;
+mod audits;
 mod chunks;
 mod holders;
 mod packs;
@@ -21,6 +22,7 @@ use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _};
 
 pub use apply::JournalSegment;
+pub use audits::{AuditBook, OpenChallenge, ShardShape};
 pub use chunks::ChunkPlace;
 pub use holders::{HeldShard, Holder, JournalHost};
 pub use packs::{PackFacts, PackNumber, PackRecord, StripeFacts, StripeRecord};

@@ -145,6 +145,11 @@ impl Vault {
         Ok(self.inner.index.len(place)?.is_some())
     }
 
+    /// The length of a shard that is here.
+    pub fn len(&self, place: &ShardPlace) -> Result<Option<ByteCount>, VaultError> {
+        Ok(self.inner.index.len(place)?)
+    }
+
     /// Which shards of a stripe are here, in order.
     pub fn stripe(&self, archive: &ArchiveId, label: &LabelId) -> Result<Vec<ShardIndex>, VaultError> {
         let place = |index| ShardPlace {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::attest::Nonce;
+use crate::audit::{CHALLENGES_PER_QUESTION_MAX, Challenge, PROOF_LEN_MAX, Proof};
 use crate::bulk::Refusal;
 use crate::hostile;
 use crate::inventory::{Holding, InventoryDigests, InventoryRoot};
@@ -87,6 +88,14 @@ fn requests() -> Vec<Request> {
             archive: archive(),
             labels: List::first_of([LabelId::from_bytes([1; 32])]),
         }),
+        Request::Audit(AuditRequest {
+            archive: archive(),
+            challenges: List::first_of([Challenge {
+                label: LabelId::from_bytes([3; 32]),
+                index: ShardIndex(255),
+                group: u32::MAX,
+            }]),
+        }),
     ]
 }
 
@@ -149,6 +158,11 @@ fn replies() -> Vec<Reply> {
             addresses: None,
         }])),
         Reply::Labels(List::first_of([LabelBytes::new(vec![1; 100]).unwrap()])),
+        Reply::Audit(AuditReply::Proofs(List::first_of([
+            Proof::Slice(Opaque::new(vec![1; 100]).unwrap()),
+            Proof::Missing,
+        ]))),
+        Reply::Audit(AuditReply::Detached),
     ]
 }
 
@@ -179,7 +193,10 @@ fn the_longest_lists_fit_a_message() {
         holdings: List::new(holdings.collect()).unwrap(),
         complete: false,
     });
-    for reply in [heads, page] {
+    let longest = Opaque::new(vec![0; PROOF_LEN_MAX]).unwrap();
+    let proofs = vec![Proof::Slice(longest); CHALLENGES_PER_QUESTION_MAX];
+    let proofs = Reply::Audit(AuditReply::Proofs(List::new(proofs).unwrap()));
+    for reply in [heads, page, proofs] {
         let bytes = codec::encode(&reply);
         assert!(bytes.len() <= MESSAGE_LEN_MAX);
         assert_eq!(codec::decode::<Reply>(&bytes), Ok(reply));

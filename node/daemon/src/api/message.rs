@@ -4,6 +4,7 @@
 use nuthatch_format::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::audit::{AuditAnswer, AuditShown};
 use super::circle::{ApproveAnswer, InviteAnswer, JoinAnswer, PeerName, WaitingAnswer};
 use super::failure::Exit;
 use super::host::LimitAnswer;
@@ -107,6 +108,8 @@ pub enum Phase {
     Verify,
     /// Rebuilding what hosts have lost.
     Repair,
+    /// Having hosts prove what they keep.
+    Audit,
 }
 
 /// How far the work is. Zero totals are not known yet.
@@ -191,6 +194,8 @@ pub enum Answer {
     PeerStanding(PeerStandingAnswer),
     /// To `repair`.
     Repair(RepairSummary),
+    /// To `audit`.
+    Audit(AuditAnswer),
     /// To `circle waiting`.
     Waiting(WaitingAnswer),
     /// To `circle approve`.
@@ -206,6 +211,7 @@ impl Answer {
             Self::Backup(summary) if summary.errors > 0 => Exit::Incomplete,
             Self::Restore(summary) if summary.errors > 0 => Exit::Incomplete,
             Self::Verify(summary) if summary.damaged_count > 0 => Exit::Damage,
+            Self::Audit(answer) => answer.exit(),
             _ => Exit::Done,
         }
     }
@@ -421,7 +427,7 @@ pub struct PeerRow {
     pub hosted_for_them: u64,
     /// Last contact.
     pub last_seen: Option<String>,
-    /// Last proof that it holds what it should.
+    /// When it was last asked for a proof that it gave; until its first audit, its last signed inventory.
     pub last_proof: Option<String>,
     /// When it was first known here.
     pub known_since: Option<String>,
@@ -429,6 +435,9 @@ pub struct PeerRow {
     pub availability_per_mille: Option<u16>,
     /// Its longest absence, in seconds, as far as it was seen.
     pub longest_absence_seconds: Option<u64>,
+    /// How its audits stand; `null` where it keeps nothing of this archive.
+    #[serde(default)]
+    pub audit: Option<AuditShown>,
 }
 
 /// One screen about this node.

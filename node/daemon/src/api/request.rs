@@ -48,6 +48,8 @@ pub enum Request {
     Recover(Recover),
     /// How fast bulk may move: sets what is given, and tells what holds. Answer: `Answer::Limit`.
     Limit(Limit),
+    /// Has hosts prove what they keep. Messages: status, warning. Answer: `Answer::Audit`.
+    Audit(Audit),
     /// Streams `Message::Event` until cancelled; it has no answer of its own.
     Events {},
 }
@@ -81,6 +83,7 @@ impl Request {
             | Self::Limit(_)
             | Self::InitArchive(_) => Reach::Home,
             Self::Approve(_)
+            | Self::Audit(_)
             | Self::Backup(_)
             | Self::Ls(_)
             | Self::PeerStanding(_)
@@ -99,6 +102,13 @@ pub struct Peers {
     /// Also nodes that wait until a person decides, and removed members.
     #[serde(default)]
     pub all: bool,
+}
+
+/// Hosts to audit.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Audit {
+    /// One of them: its name, its id, or a beginning or end of that; all without.
+    pub peer: Option<String>,
 }
 
 /// An invitation to make.

@@ -33,9 +33,14 @@ pub(crate) fn journal_keepers(owned: &Owned) -> Result<BTreeSet<NodeId>, IndexEr
     Ok(keepers)
 }
 
-/// When a host last showed that it holds what the catalogue says.
-pub(crate) fn last_proof(owned: &Owned, node: &NodeId) -> Result<Option<Timestamp>, IndexError> {
-    owned.catalogue.inventory_confirmed_at(node)
+/// When a host was last asked for a proof that it gave. Until its first audit that is its last signed inventory: after that, its word
+/// alone is no proof.
+pub(crate) fn last_proof(node: &Node, owned: &Owned, host: &NodeId) -> Result<Option<Timestamp>, IndexError> {
+    let audits = node.audits.state(host);
+    if audits.ended_at.is_some() {
+        return Ok(audits.proven_at);
+    }
+    owned.catalogue.inventory_confirmed_at(host)
 }
 
 /// Bytes of shards that each node is known to hold.

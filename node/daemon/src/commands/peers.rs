@@ -11,7 +11,7 @@ use nuthatch_format::{ByteCount, NodeId, Timestamp};
 use nuthatch_wire::message::RosterItem;
 
 use super::peer::health_word;
-use super::{blocking, catalogue_failure, hosts, say_as_of};
+use super::{audit, blocking, catalogue_failure, hosts, say_as_of};
 use crate::api::{Failure, Outlet, PeerRow, Peers, PeersAnswer, rfc3339};
 use crate::clock;
 use crate::node::{Node, load_records};
@@ -30,6 +30,7 @@ fn gather(node: &Node, all: bool) -> Result<PeersAnswer, Failure> {
         Some(owned) => hosts::bytes_held(owned).map_err(|error| catalogue_failure(&error))?,
         None => BTreeMap::new(),
     };
+    let rules = node.config().audits.rules;
     let online = node.pulse.online();
     let members: BTreeSet<NodeId> = node
         .circle
@@ -47,7 +48,7 @@ fn gather(node: &Node, all: bool) -> Result<PeersAnswer, Failure> {
     let mut peers = Vec::new();
     for peer in members.iter().chain(&waiting).chain(&removed) {
         let last_proof = match &owned {
-            Some(owned) => hosts::last_proof(owned, peer).map_err(|error| catalogue_failure(&error))?,
+            Some(owned) => hosts::last_proof(node, owned, peer).map_err(|error| catalogue_failure(&error))?,
             None => None,
         };
         let class = online.get(peer).copied();
@@ -80,6 +81,9 @@ fn gather(node: &Node, all: bool) -> Result<PeersAnswer, Failure> {
             known_since: history.map(|history| rfc3339(history.first_seen)),
             availability_per_mille: history.and_then(History::availability_per_mille),
             longest_absence_seconds: history.map(|history| history.longest_absence.0 / 1000),
+            audit: held
+                .contains_key(peer)
+                .then(|| audit::shown(&node.audits.state(peer), &rules)),
         });
     }
     Ok(PeersAnswer { peers })
@@ -89,7 +93,7 @@ fn gather(node: &Node, all: bool) -> Result<PeersAnswer, Failure> {
 fn histories(node: &Node) -> Result<BTreeMap<NodeId, History>, Failure> {
     let known = |record| match record {
         Record::Known { node, history } => Some((node, *history)),
-        Record::Seen { .. } | Record::Held { .. } | Record::Granted { .. } => None,
+        Record::Seen { .. } | Record::Held { .. } | Record::Granted { .. } | Record::Audited { .. } => None,
     };
     Ok(load_records(&node.records)?
         .into_iter()

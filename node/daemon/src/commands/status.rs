@@ -93,7 +93,7 @@ fn own_facts(node: &Node, owned: &Owned) -> Result<OwnFacts, Failure> {
         .collect();
     let mut last_proof = None;
     for host in &hosts {
-        last_proof = last_proof.max(hosts::last_proof(owned, host).map_err(|error| failed(&error))?);
+        last_proof = last_proof.max(hosts::last_proof(node, owned, host).map_err(|error| failed(&error))?);
     }
     let staged = owned
         .staging

@@ -1,5 +1,6 @@
 //! What the engine says about its doings, as events that people read and as state that jobs wait for.
 
+mod audits;
 mod keeping;
 
 use nuthatch_engine::boundary::{Event, LeaseRefusal, OfferRefusal, PackNumber, PathClass};
@@ -108,6 +109,7 @@ pub(super) fn report(node: &Node, event: Event) {
         | Event::RepairBegun { .. }
         | Event::RepairEnded { .. }
         | Event::RepairRound(_)) => keeping::report(node, event),
+        Event::Audited(audit) => audits::audited(node, audit),
         Event::Quiet { incomplete_count } => node.pulse.quiet(incomplete_count),
     }
 }

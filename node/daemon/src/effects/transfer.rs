@@ -12,11 +12,12 @@ use nuthatch_format::label::SignedLabel;
 use nuthatch_format::{ArchiveId, LabelId, NodeId};
 use nuthatch_wire::bulk::Refusal;
 
+use super::audit;
 use super::recall;
 use crate::clock;
 use crate::events::FaultKind;
 use crate::node::{Node, Owned};
-use crate::send::{self, Put, SendError, ShardBytes, Shipment};
+use crate::send::{self, Put, SendError, Sent, ShardBytes, Shipment};
 use crate::stripes::StripeFile;
 
 /// One shard, one host.
@@ -70,7 +71,7 @@ pub(super) async fn transfer(node: &Arc<Node>, order: &Order) -> TransferOutcome
         }
     };
     match send::put_shard(&node.links, order.to, &shipment).await {
-        Ok(Put::Held(_receipt)) => note(node, &owned, order).await,
+        Ok(Put::Held(sent)) => held(node, &owned, (order, sent)).await,
         Ok(Put::Busy(retry_after)) => TransferOutcome::Busy { retry_after },
         Ok(Put::Refused(refusal)) => TransferOutcome::Refused(reason(refusal)),
         Err(SendError::Unreadable) => TransferOutcome::Unreadable,
@@ -117,6 +118,26 @@ fn load(node: &Node, owned: &Owned, order: &Order) -> Result<Shipment, String> {
             index: order.index,
         }),
     })
+}
+
+/// The host has signed. Where an audit has shown before that it does not have the shard, and it says now that it had it all along, that
+/// is no better than its inventory: it proves it, or is not given this shard again.
+async fn held(node: &Arc<Node>, owned: &Arc<Owned>, (order, sent): (&Order, Sent)) -> TransferOutcome {
+    if sent == Sent::Rest {
+        let shard = HeldShard {
+            label: order.label,
+            index: order.index,
+        };
+        match audit::has_again(node, owned, (order.to, shard)).await {
+            Ok(true) => {}
+            Ok(false) => return TransferOutcome::Refused(OfferRefusal::Damaged),
+            Err(error) => {
+                tracing::debug!("a shard was not proven by {:?}: {error}", order.to);
+                return TransferOutcome::Disconnected;
+            }
+        }
+    }
+    note(node, owned, order).await
 }
 
 /// Notes the holder, durably.

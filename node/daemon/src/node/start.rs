@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use super::Node;
 use crate::api::{Exit, Failure, Reach, Ready};
 use crate::archives::Statements;
+use crate::audit_log::AuditLog;
 use crate::circle::Circle;
 use crate::config::Config;
 use crate::driver::{self, DriverInputs};
@@ -37,6 +38,7 @@ use crate::links::Links;
 use crate::outboards::Outboards;
 use crate::pulse::Pulse;
 use crate::repairs::RepairDesk;
+use crate::serve::AuditPace;
 use crate::setup;
 use crate::waiting::Waiting;
 
@@ -63,12 +65,13 @@ impl Node {
         let (engine_inputs, inputs) = DriverInputs::new();
         let mut engine = Engine::new(
             opened.identity.node,
-            opened.config.periods.rules(),
+            opened.config.rules(),
             u64::from_le_bytes(setup::fresh()?),
         );
         let pulse = Pulse::new();
         let records = load_records(&opened.records)?;
-        remember(&pulse, &records);
+        let audits = AuditLog::new();
+        remember(&pulse, &audits, &records);
         engine.replay(records);
         let node = Arc::new(Self {
             home: opened.home,
@@ -80,6 +83,8 @@ impl Node {
             vault: opened.vault,
             waiting: Waiting::default(),
             outboards: Outboards::of_vault(),
+            audit_pace: AuditPace::default(),
+            audits,
             segments: opened.segments,
             statements: Arc::new(opened.statements),
             hosting: Hosting::default(),
@@ -224,7 +229,7 @@ pub(crate) fn load_records(records: &Records) -> Result<Vec<Record>, Failure> {
 }
 
 /// What screens and jobs want to know of earlier runs.
-fn remember(pulse: &Pulse, records: &[Record]) {
+fn remember(pulse: &Pulse, audits: &AuditLog, records: &[Record]) {
     for record in records {
         match record {
             Record::Seen { node, at } => pulse.remember(*node, *at),
@@ -238,6 +243,7 @@ fn remember(pulse: &Pulse, records: &[Record]) {
                 pulse.set_health(*node, health_of(history));
             }
             Record::Granted { .. } => {}
+            Record::Audited { node, state, .. } => audits.remember(*node, *state),
         }
     }
 }

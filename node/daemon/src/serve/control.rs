@@ -23,7 +23,7 @@ use nuthatch_wire::message::{
 };
 use nuthatch_wire::receipt::SegmentReceipt;
 
-use super::rights;
+use super::{audit, rights};
 use crate::clock;
 use crate::node::Node;
 
@@ -103,6 +103,13 @@ async fn reply(node: &Arc<Node>, asker: NodeId, request: Request) -> Result<Repl
         Request::StripeLabels(asked) => {
             readable(node, &asked.archive, asker)?;
             blocking(node, move |node| Ok(Reply::Labels(labels(node, &asked)))).await
+        }
+        Request::Audit(asked) => {
+            readable(node, &asked.archive, asker)?;
+            blocking(node, move |node| {
+                audit::answer(node, asker, &asked).map(Reply::Audit)
+            })
+            .await
         }
     }
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use nuthatch_erasure::ShardIndex;
 use nuthatch_format::{LabelId, LineId, NodeId, PackId, Timestamp};
-use redb::{ReadTransaction, ReadableDatabase as _, ReadableTable as _, WriteTransaction};
+use redb::{
+    ReadTransaction, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, WriteTransaction,
+};
 
 use super::Catalogue;
 use super::packs::{pack_of_label, refresh_pending, shard_count};
 use super::tables::{
-    HOLDER_KEY_LEN, HOLDERS, HOLDINGS, HOSTS, JOURNAL_HOSTS, STRIPES, holder_key, holder_key_parts,
-    holder_range, holding_key, holding_key_shard,
+    DISPROVEN, HOLDER_KEY_LEN, HOLDERS, HOLDINGS, HOSTS, JOURNAL_HOSTS, STRIPES, holder_key,
+    holder_key_parts, holder_range, holding_key, holding_key_shard,
 };
 use crate::index::IndexError;
 
@@ -23,6 +25,8 @@ pub struct Holder {
     pub node: NodeId,
     /// When that was last shown: by a receipt, or by an inventory of the node that agreed with what stands here.
     pub evidence_at: Timestamp,
+    /// When the node signed for this very shard, or an inventory first showed it.
+    pub received_at: Timestamp,
 }
 
 /// A shard that a node is known to hold.
@@ -90,7 +94,7 @@ impl Catalogue {
     }
 
     /// Records that a node holds just these shards among those whose label begins with the byte `prefix`, by its inventory of that time.
-    /// Shards that it was known to hold keep their receipts.
+    /// Shards that it was known to hold keep their receipts. What an audit has disproven is left out: a claim does not bring it back.
     pub fn replace_holdings(
         &self,
         node: &NodeId,
@@ -104,6 +108,7 @@ impl Catalogue {
             .filter(|shard| shard.label.as_bytes().first() == Some(&prefix))
             .copied()
             .collect();
+        let shown = without_disproven(&write, node, shown)?;
         let (first, last) = prefix_range(node, prefix);
         let known: BTreeSet<HeldShard> = {
             let table = write.open_table(HOLDINGS)?;
@@ -231,12 +236,34 @@ fn add(write: &WriteTransaction, shard: HeldShard, node: &NodeId, at: Timestamp)
     let key = holder_key(&shard.label, shard.index, node);
     let known = holders.get(&key)?.map_or(0, |row| row.value());
     holders.insert(&key, known.max(at.0))?;
+    write.open_table(DISPROVEN)?.remove(&key)?;
     let mut holdings = write.open_table(HOLDINGS)?;
     holdings.insert(&holding_key(node, &shard.label, shard.index), ())?;
     Ok(())
 }
 
-fn remove(write: &WriteTransaction, shard: HeldShard, node: &NodeId) -> Result<(), IndexError> {
+fn without_disproven(
+    write: &WriteTransaction,
+    node: &NodeId,
+    shards: BTreeSet<HeldShard>,
+) -> Result<BTreeSet<HeldShard>, IndexError> {
+    let disproven = write.open_table(DISPROVEN)?;
+    if disproven.is_empty()? {
+        return Ok(shards);
+    }
+    let mut left = BTreeSet::new();
+    for shard in shards {
+        if disproven
+            .get(&holder_key(&shard.label, shard.index, node))?
+            .is_none()
+        {
+            left.insert(shard);
+        }
+    }
+    Ok(left)
+}
+
+pub(super) fn remove(write: &WriteTransaction, shard: HeldShard, node: &NodeId) -> Result<(), IndexError> {
     let mut holders = write.open_table(HOLDERS)?;
     holders.remove(&holder_key(&shard.label, shard.index, node))?;
     let mut holdings = write.open_table(HOLDINGS)?;
@@ -244,7 +271,7 @@ fn remove(write: &WriteTransaction, shard: HeldShard, node: &NodeId) -> Result<(
     Ok(())
 }
 
-fn refresh(write: &WriteTransaction, labels: &BTreeSet<LabelId>) -> Result<(), IndexError> {
+pub(super) fn refresh(write: &WriteTransaction, labels: &BTreeSet<LabelId>) -> Result<(), IndexError> {
     let mut packs: BTreeSet<PackId> = BTreeSet::new();
     for label in labels {
         packs.extend(pack_of_label(write, label)?);
@@ -269,12 +296,13 @@ pub(super) fn holders_of(read: &ReadTransaction, label: &LabelId) -> Result<Vec<
             index,
             node,
             evidence_at: Timestamp(receipt_at.value().max(confirmed)),
+            received_at: Timestamp(receipt_at.value()),
         });
     }
     Ok(holders)
 }
 
-fn prefix_range(node: &NodeId, prefix: u8) -> ([u8; HOLDER_KEY_LEN], [u8; HOLDER_KEY_LEN]) {
+pub(super) fn prefix_range(node: &NodeId, prefix: u8) -> ([u8; HOLDER_KEY_LEN], [u8; HOLDER_KEY_LEN]) {
     let mut first_label = [0; LabelId::LEN];
     first_label[0] = prefix;
     let mut last_label = [u8::MAX; LabelId::LEN];
@@ -285,7 +313,7 @@ fn prefix_range(node: &NodeId, prefix: u8) -> ([u8; HOLDER_KEY_LEN], [u8; HOLDER
     )
 }
 
-fn held_shard(key: &[u8; HOLDER_KEY_LEN]) -> HeldShard {
+pub(super) fn held_shard(key: &[u8; HOLDER_KEY_LEN]) -> HeldShard {
     let (label, index) = holding_key_shard(key);
     HeldShard { label, index }
 }

@@ -218,7 +218,7 @@ fn kind_of(number: u8) -> Result<PackKind, IndexError> {
         .ok_or(IndexError::BadValue { table: "packs" })
 }
 
-fn stripe_row<T>(table: &T, label: &LabelId) -> Result<Option<StripeRow>, IndexError>
+pub(super) fn stripe_row<T>(table: &T, label: &LabelId) -> Result<Option<StripeRow>, IndexError>
 where
     T: ReadableTable<Bytes32, &'static [u8]>,
 {

@@ -53,6 +53,10 @@ pub(super) const HOSTS: TableDefinition<Bytes32, u64> = TableDefinition::new("ho
 /// Line and node, to the newest sequence that the node has signed for, and when.
 pub(super) const JOURNAL_HOSTS: TableDefinition<(&[u8; 16], Bytes32), (u64, u64)> =
     TableDefinition::new("journal hosts");
+/// Node to [`AuditRow`].
+pub(super) const AUDITS: TableDefinition<Bytes32, &[u8]> = TableDefinition::new("audits");
+/// Label, index and node, to the time at which the node failed to prove that it has the shard: its word alone does not count.
+pub(super) const DISPROVEN: TableDefinition<&[u8; HOLDER_KEY_LEN], u64> = TableDefinition::new("disproven");
 /// Snapshot to [`SnapshotRow`].
 pub(super) const SNAPSHOTS: TableDefinition<Bytes32, &[u8]> = TableDefinition::new("snapshots");
 /// Snapshot to its listing line and its sealed bytes.
@@ -94,6 +98,8 @@ all_tables!(
     HOLDINGS,
     HOSTS,
     JOURNAL_HOSTS,
+    AUDITS,
+    DISPROVEN,
     SNAPSHOTS,
     SNAPSHOT_BYTES,
     FORGOTTEN
@@ -125,6 +131,16 @@ pub(super) struct StripeRow {
     pub(super) shard_len: u64,
     pub(super) device: [u8; 32],
     pub(super) signed: Vec<u8>,
+}
+
+/// How far a host's audits have come: label and index where each sweep goes on, what is left of a sweep over all, and the open
+/// challenges as label, index and group.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct AuditRow {
+    pub(super) meta_after: Option<([u8; 32], u8)>,
+    pub(super) data_after: Option<([u8; 32], u8)>,
+    pub(super) sweep_left: Option<u64>,
+    pub(super) open: Vec<([u8; 32], u8, u32)>,
 }
 
 /// What is kept of a snapshot besides its bytes.

@@ -104,6 +104,28 @@ impl Hosts {
             .any(|host| host.session.is_some() && host.lease.is_some_and(|lease| lease.is_valid(now)))
     }
 
+    /// Hosts that can be talked to.
+    pub(in crate::owner) fn here(&self) -> impl Iterator<Item = NodeId> {
+        let here = self.hosts.iter().filter(|(_, host)| host.session.is_some());
+        here.map(|(node, _)| *node)
+    }
+
+    /// Hosts that are here and keep something: what an archive has at a host is audited whether or not the lease is still valid.
+    pub(in crate::owner) fn auditable(&self) -> impl Iterator<Item = NodeId> {
+        self.hosts
+            .iter()
+            .filter(|(_, host)| host.session.is_some() && host.kept > ByteCount::ZERO)
+            .map(|(node, _)| *node)
+    }
+
+    /// Hosts that keep something, as far as this run knows (count).
+    pub(in crate::owner) fn keeping_count(&self) -> usize {
+        self.hosts
+            .values()
+            .filter(|host| host.kept > ByteCount::ZERO)
+            .count()
+    }
+
     /// Whether this host's first lease is being asked for.
     pub(in crate::owner) fn is_asking_first(&self, node: NodeId) -> bool {
         self.hosts

@@ -210,6 +210,60 @@ fn evidence_is_the_newer_of_receipt_and_inventory() {
 }
 
 #[test]
+fn what_an_audit_has_disproven_is_brought_back_by_a_receipt_and_by_no_claim() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let example = example();
+    apply(&catalogue, &example.segments);
+    let (lost, kept) = (shard(&example.label, 0), shard(&example.label, 1));
+    for index in 0..3 {
+        catalogue
+            .add_holder(shard(&example.label, index), &node(1), Timestamp(1))
+            .unwrap();
+    }
+    let pending = |catalogue: &Catalogue| catalogue.pending_page(None, 10).unwrap().len();
+    assert_eq!(pending(&catalogue), 1);
+    let book = AuditBook {
+        data_after: Some(kept),
+        sweep_left: Some(7),
+        open: vec![OpenChallenge {
+            shard: kept,
+            group: 3,
+        }],
+        ..AuditBook::default()
+    };
+    catalogue
+        .set_audit_book(&node(1), &book, &BTreeSet::from([lost]), Timestamp(5))
+        .unwrap();
+    assert_eq!(pending(&catalogue), 2, "its pack lacks a holder again");
+    assert_eq!(catalogue.audit_book(&node(1)).unwrap(), book);
+    assert_eq!(catalogue.audit_book(&node(2)).unwrap(), AuditBook::default());
+    let held = |catalogue: &Catalogue| {
+        let mut held = Vec::new();
+        catalogue
+            .each_held(&node(1), |shard, _| held.push(shard.index.0))
+            .unwrap();
+        held
+    };
+    assert_eq!(held(&catalogue), [1, 2]);
+    let prefix = example.label.id().as_bytes()[0];
+    catalogue
+        .replace_holdings(&node(1), prefix, &[lost, kept], Timestamp(9))
+        .unwrap();
+    assert_eq!(held(&catalogue), [1]);
+    assert!(
+        catalogue.is_disproven(lost, &node(1)).unwrap() && !catalogue.is_held_by(lost, &node(1)).unwrap()
+    );
+    assert!(
+        !catalogue.is_disproven(lost, &node(2)).unwrap(),
+        "another host is not concerned"
+    );
+    catalogue.add_holder(lost, &node(1), Timestamp(10)).unwrap();
+    assert_eq!(held(&catalogue), [0, 1]);
+    assert!(!catalogue.is_disproven(lost, &node(1)).unwrap());
+}
+
+#[test]
 fn an_inventory_replaces_what_was_thought_of_its_prefix() {
     let dir = tempfile::tempdir().unwrap();
     let catalogue = open(&dir);
