@@ -158,6 +158,22 @@ pub enum ErrorCode {
     Failed,
 }
 
+/// The last variant of [`Request`] that this program knows.
+const REQUEST_LAST: u32 = 11;
+
+impl ErrorCode {
+    /// What to answer to a question that could not be decoded: a variant that is not known here is a newer program's, everything else is
+    /// nobody's.
+    pub fn of_unread(question: &[u8]) -> Self {
+        let mut decoder = minicbor::Decoder::new(question);
+        let is_variant = decoder.array().is_ok_and(|len| len.is_some_and(|len| len > 0));
+        match decoder.u32() {
+            Ok(variant) if is_variant && variant > REQUEST_LAST => Self::Version,
+            Ok(_) | Err(_) => Self::Malformed,
+        }
+    }
+}
+
 /// How a node introduces itself on each new connection. Both sides learn the same.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

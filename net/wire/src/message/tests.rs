@@ -167,6 +167,27 @@ fn replies() -> Vec<Reply> {
 }
 
 #[test]
+fn a_question_of_a_newer_program_is_told_from_one_that_is_none() {
+    let last = requests().iter().map(|request| codec::encode(request)[1]).max();
+    assert_eq!(last.map(u32::from), Some(REQUEST_LAST));
+    for newer in [&[0x82, 12, 0xf6][..], &[0x81, 0x18, 200], &[0x82, 12]] {
+        assert!(codec::decode::<Request>(newer).is_err());
+        assert_eq!(ErrorCode::of_unread(newer), ErrorCode::Version);
+    }
+    for none in [
+        &[][..],
+        &[0x82, 10, 0xf6],
+        &[0x9f, 11, 0xff],
+        &[11],
+        &[0x80],
+        &[0xff; 9],
+    ] {
+        assert!(codec::decode::<Request>(none).is_err());
+        assert_eq!(ErrorCode::of_unread(none), ErrorCode::Malformed);
+    }
+}
+
+#[test]
 fn every_message_has_one_encoding() {
     requests().iter().for_each(hostile::assert_one_encoding);
     replies().iter().for_each(hostile::assert_one_encoding);

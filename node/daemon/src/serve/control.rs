@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use nuthatch_engine::boundary;
-use nuthatch_format::codec::{self, DecodeReason};
+use nuthatch_format::codec;
 use nuthatch_format::journal::LineHead;
 use nuthatch_format::statement::{SignedStatement, StatementSet};
 use nuthatch_format::{ArchiveId, NodeId};
@@ -34,10 +34,7 @@ pub(crate) async fn answer(node: Arc<Node>, asker: NodeId, message: Vec<u8>) -> 
             Ok(reply) => reply,
             Err(code) => Reply::Refused(code),
         },
-        Err(error) if matches!(error.reason, DecodeReason::Version { .. }) => {
-            Reply::Refused(ErrorCode::Version)
-        }
-        Err(_) => Reply::Refused(ErrorCode::Malformed),
+        Err(_) => Reply::Refused(ErrorCode::of_unread(&message)),
     };
     codec::encode(&reply)
 }
