@@ -551,3 +551,35 @@ fn note(owned: &Owned, line: LineId, host: NodeId, sequence: u64) {
         tracing::warn!("a journal receipt was not noted: {error}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(from: u64, places: impl IntoIterator<Item = u64>) -> usize {
+        let mut order = PlaceOrder::new(from);
+        places
+            .into_iter()
+            .take_while(|place| order.goes_on(*place))
+            .count()
+    }
+
+    #[test]
+    fn segments_that_go_back_in_their_line_end_the_pull() {
+        assert_eq!(taken(0, 0..1000), 1000);
+        assert_eq!(taken(5, [5, 6, 9, 8, 10]), 3);
+        assert_eq!(taken(5, [4, 5]), 0, "before the place that was asked for");
+        // A host that begins later than asked shows less, not something false.
+        assert_eq!(taken(0, [7, 8]), 2);
+    }
+
+    #[test]
+    fn one_place_gives_as_many_segments_as_a_store_keeps() {
+        let again = |place| std::iter::repeat_n(place, 10 * PLACE_SEGMENTS_MAX);
+        assert_eq!(taken(0, again(0)), PLACE_SEGMENTS_MAX);
+        assert_eq!(taken(0, again(3)), PLACE_SEGMENTS_MAX);
+        let fork = std::iter::repeat_n(1, PLACE_SEGMENTS_MAX);
+        let all = fork.clone().chain([2]).chain(fork);
+        assert_eq!(taken(1, all), PLACE_SEGMENTS_MAX + 1);
+    }
+}
