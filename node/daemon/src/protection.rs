@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nuthatch_disk::catalogue::{PackFacts, SnapshotSummary};
+use nuthatch_disk::catalogue::{Holder, PackFacts, SnapshotSummary};
+use nuthatch_engine::audits::is_proven;
 use nuthatch_engine::boundary::Domain;
 use nuthatch_engine::durability::{self, Safety, SnapshotSafety};
 use nuthatch_engine::repair::HostHealth;
+use nuthatch_engine::rules::AuditRules;
 use nuthatch_engine::{Scheme, ShardIndex};
 use nuthatch_format::{NodeId, Timestamp};
 
 use crate::api::{self, Exit, Failure};
+use crate::clock;
 use crate::node::{Node, Owned};
 use crate::stripes;
 
@@ -51,6 +54,8 @@ pub(crate) fn of_snapshot(
         node,
         owned,
         since: snapshot.time,
+        now: clock::now(),
+        rules: node.config().audits.rules,
         own: node.identity.node,
         holders: BTreeSet::new(),
     };
@@ -120,6 +125,8 @@ struct Facts<'n> {
     node: &'n Node,
     owned: &'n Owned,
     since: Timestamp,
+    now: Timestamp,
+    rules: AuditRules,
     own: NodeId,
     holders: BTreeSet<NodeId>,
 }
@@ -130,6 +137,18 @@ impl Facts<'_> {
         *host != self.own && self.node.pulse.health(host) == HostHealth::Sound
     }
 
+    /// What a shard is worth where a host holds it: without a proof or a receipt of late, or where audits speak against its host, it may be
+    /// read, like one of a host that leaves, and counts for no more.
+    fn worth(&self, holder: &Holder) -> HostHealth {
+        let audits = self.node.audits.state(&holder.node);
+        match self.node.pulse.health(&holder.node) {
+            HostHealth::Sound if !is_proven(&audits, holder.received_at, self.now, &self.rules) => {
+                HostHealth::Leaving
+            }
+            health => health,
+        }
+    }
+
     /// The stripes of a pack, each with the shards that hosts worth counting have shown since the commit.
     fn stripes(&mut self, pack: &PackFacts, is_counted: impl Fn(HostHealth) -> bool) -> Vec<Held> {
         let is_staged = self.owned.staging.contains(&pack.id);
@@ -138,7 +157,7 @@ impl Facts<'_> {
         for stripe in stripes::counted(pack, &self.owned.device.id(), is_staged) {
             let mut holders = Vec::new();
             for holder in stripe.holders.iter().filter(|holder| holder.node != self.own) {
-                if !is_counted(self.node.pulse.health(&holder.node)) {
+                if !is_counted(self.worth(holder)) {
                     continue;
                 }
                 self.holders.insert(holder.node);

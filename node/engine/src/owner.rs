@@ -165,8 +165,11 @@ impl Owner {
 
     pub(crate) fn audit_ended(&mut self, op: OpId, end: AuditEnd, counts: AuditCounts, cx: &mut Context<'_>) {
         let audited = self.audits.ended(op, end, counts, cx);
+        // How long an answer has been owed changes what the host's shards are worth; so does an answer.
+        self.repairs.look_again();
         if counts.missing > 0 || counts.wrong > 0 {
             // The catalogue is corrected, also when its host has gone meanwhile.
+            self.repairs.look_now();
             self.window.distrust(|pack| self.transfers.has_pack(pack));
             self.window.look_again();
             if let Some(node) = audited {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use nuthatch_disk::atomic;
 use nuthatch_disk::catalogue::SnapshotSummary;
+use nuthatch_engine::audits::{AuditStanding, standing};
 use nuthatch_engine::repair::HostHealth;
 use nuthatch_format::{ByteCount, NodeId, Timestamp};
 use nuthatch_wire::membership::Roster;
@@ -18,7 +19,7 @@ use crate::events::{Fault, FaultKind};
 use crate::node::{Node, Owned};
 use crate::protection::{self, SnapshotProtection};
 use crate::setup::disk_failure;
-use attention::keeping::KeepingFacts;
+use attention::keeping::{AuditTrouble, KeepingFacts};
 use attention::{AwayHost, BackupFacts, Facts, SeenFault};
 
 /// Shows how things stand.
@@ -109,6 +110,21 @@ fn own_facts(node: &Node, owned: &Owned) -> Result<OwnFacts, Failure> {
     })
 }
 
+/// Whom audits speak against.
+fn audit_troubles(node: &Node, members: &[NodeId]) -> Vec<(String, AuditTrouble)> {
+    let (now, rules) = (clock::now(), node.config().audits.rules);
+    let trouble = |member: &NodeId| {
+        let state = node.audits.state(member);
+        let trouble = match standing(&state, now, &rules) {
+            AuditStanding::Caught => Some(AuditTrouble::Caught),
+            AuditStanding::Overdue => Some(AuditTrouble::Overdue),
+            AuditStanding::Sound => state.detached_since.map(AuditTrouble::Detached),
+        };
+        trouble.map(|trouble| (node.circle.name_of(member), trouble))
+    };
+    members.iter().filter_map(trouble).collect()
+}
+
 /// What concerns the keeping of data alive.
 fn keeping(node: &Node) -> KeepingFacts {
     let members = node.circle.members();
@@ -119,6 +135,7 @@ fn keeping(node: &Node) -> KeepingFacts {
     let drained = node.repairs.state().drained;
     KeepingFacts {
         gone: gone.collect(),
+        audits: audit_troubles(node, &members),
         drained: drained.iter().map(|member| node.circle.name_of(member)).collect(),
         repair: repair::standing(node),
         is_cut: node.pulse.is_cut(),

@@ -150,8 +150,8 @@ impl Audits {
         self.hosts.get(&node).map(|host| host.state).unwrap_or_default()
     }
 
-    /// Whether new shards may be given to a host.
-    pub(super) fn may_take(&self, node: NodeId, now: Timestamp, rules: &AuditRules) -> bool {
+    /// Whether what lies at a host counts, and new shards may be given to it.
+    pub(super) fn is_sound(&self, node: NodeId, now: Timestamp, rules: &AuditRules) -> bool {
         standing(&self.state(node), now, rules) == AuditStanding::Sound
     }
 

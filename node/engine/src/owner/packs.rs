@@ -223,7 +223,7 @@ impl Owner {
             .takers(wanted, circle, &self.transfers, cx.now)
             .into_iter()
             .filter(|taker| !placing.refused_by.contains(&taker.node))
-            .filter(|taker| self.audits.may_take(taker.node, cx.now, &cx.rules.audit))
+            .filter(|taker| self.audits.is_sound(taker.node, cx.now, &cx.rules.audit))
             .map(|taker| Candidate {
                 node: taker.node,
                 domain: taker.domain,

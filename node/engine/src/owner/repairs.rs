@@ -129,18 +129,32 @@ impl Owner {
             &self.transfers,
             cx.now,
         );
-        let takers = takers.into_iter().map(|taker| Candidate {
+        let is_sound = |node| self.audits.is_sound(node, cx.now, &cx.rules.audit);
+        let takers = takers.into_iter().filter(|taker| is_sound(taker.node));
+        let takers = takers.map(|taker| Candidate {
             node: taker.node,
             domain: taker.domain,
             free: taker.room,
         });
-        let (view, takers) = (Arc::new(circle.health(self.target(circle))), takers.collect());
+        let (view, takers) = (Arc::new(self.health(circle, cx)), takers.collect());
         cx.out.push(Effect::AnswerRepairPlan {
             token,
             view,
             takers,
             is_cut: circle.is_cut(),
         });
+    }
+
+    /// What all members are worth now. What lies at a host that was caught, or owes an answer for too long, may be there: it does not count.
+    fn health(&self, circle: &Circle, cx: &Context<'_>) -> HealthView {
+        let mut view = circle.health(self.target(circle));
+        for (node, (health, _)) in &mut view.members {
+            let is_sound = *health == HostHealth::Sound;
+            if is_sound && !self.audits.is_sound(*node, cx.now, &cx.rules.audit) {
+                *health = HostHealth::Gone;
+            }
+        }
+        view
     }
 
     /// Begins and goes on with whatever can be done.
@@ -188,7 +202,7 @@ impl Owner {
         let repairs = &mut self.repairs;
         if repairs.pass.is_none() && repairs.again && can_begin && cx.is_due(repairs.not_before) {
             repairs.again = false;
-            let view = Arc::new(circle.health(self.target(circle)));
+            let view = Arc::new(self.health(circle, cx));
             self.repairs.pass = Some(Pass {
                 view,
                 margin: 0,
@@ -268,7 +282,7 @@ impl Owner {
             return;
         }
         // Members may have come back since the page was asked for.
-        let view = circle.health(self.target(circle));
+        let view = self.health(circle, cx);
         if !matches!(view.due(stripe.scheme, &stripe.holders), Due::Rebuild { .. }) {
             return;
         }
@@ -340,7 +354,7 @@ impl Owner {
     fn end_repair(&mut self, pack: PackNumber, repair: &Repair, circle: &Circle, cx: &mut Context<'_>) {
         let placing = &repair.placing;
         let holders: Vec<(ShardIndex, NodeId)> = placing.holders.iter().copied().collect();
-        let health = circle.health(0).health(placing.scheme, &holders);
+        let health = self.health(circle, cx).health(placing.scheme, &holders);
         let missing = placing.scheme.total().saturating_sub(health.healthy);
         self.repairs.note(|round| {
             round.shards += u64::from(repair.placed);

@@ -14,8 +14,49 @@ pub(in crate::commands::status) struct KeepingFacts {
     pub(in crate::commands::status) drained: Vec<String>,
     /// How repairs stand.
     pub(in crate::commands::status) repair: RepairStanding,
+    /// Names of hosts that audits speak against, or that owe an answer for long, and how.
+    pub(in crate::commands::status) audits: Vec<(String, AuditTrouble)>,
     /// Whether this machine's own connection seems cut.
     pub(in crate::commands::status) is_cut: bool,
+}
+
+/// What audits say of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands::status) enum AuditTrouble {
+    /// It gave wrong bytes, and has not proved the rest since.
+    Caught,
+    /// It owes an answer for so long that its shards are not counted on.
+    Overdue,
+    /// It says that its disk is not connected, since then.
+    Detached(Timestamp),
+}
+
+/// What audits say of hosts.
+fn audits(facts: &KeepingFacts, list: &mut Vec<Attention>) {
+    for (name, trouble) in &facts.audits {
+        let (kind, message) = match trouble {
+            AuditTrouble::Caught => (
+                "audit_caught",
+                format!(
+                    "{name} gave wrong bytes in an audit: nothing there is counted on until it has proved all of it"
+                ),
+            ),
+            AuditTrouble::Overdue => (
+                "audit_overdue",
+                format!(
+                    "{name} has not proved for long what it keeps: it is not counted on until it does; ask its owner"
+                ),
+            ),
+            AuditTrouble::Detached(since) => (
+                "audit_detached",
+                format!(
+                    "the disk with what {name} keeps is not connected there since {}: ask its owner to connect it",
+                    rfc3339(*since)
+                ),
+            ),
+        };
+        list.push(item(kind, message, "nuthatch audit"));
+    }
 }
 
 /// What needs a person.
@@ -25,6 +66,7 @@ pub(super) fn keeping(facts: &KeepingFacts, list: &mut Vec<Attention>) {
                        is back";
         list.push(item("link_cut", message, "nuthatch peers"));
     }
+    audits(facts, list);
     let repair = &facts.repair;
     if repair.unrepairable > 0 {
         let message = format!(

@@ -1,6 +1,6 @@
 //! Laws of what is brought to a person's attention.
 
-use super::keeping::KeepingFacts;
+use super::keeping::{AuditTrouble, KeepingFacts};
 use super::*;
 use crate::api::RepairStanding;
 
@@ -245,6 +245,11 @@ fn hosts_that_are_gone_or_may_go_and_packs_that_wait_are_named_with_their_comman
         keeping: KeepingFacts {
             gone: vec![("mia".to_owned(), Some(NOW)), ("noa".to_owned(), None)],
             drained: vec!["tom".to_owned()],
+            audits: vec![
+                ("liz".to_owned(), AuditTrouble::Caught),
+                ("ned".to_owned(), AuditTrouble::Detached(NOW)),
+                ("sam".to_owned(), AuditTrouble::Overdue),
+            ],
             repair: RepairStanding {
                 running: 0,
                 waiting_for_room: 1,
@@ -258,6 +263,9 @@ fn hosts_that_are_gone_or_may_go_and_packs_that_wait_are_named_with_their_comman
     };
     let wanted = [
         "link_cut",
+        "audit_caught",
+        "audit_detached",
+        "audit_overdue",
         "unrepairable",
         "repair_waits",
         "repair_waits",
