@@ -3,6 +3,7 @@
 //! Which host is asked is `nuthatch_engine::sources`' choice; every byte is verified against the label before it leaves this file; a host that
 //! fails is named and another one asked.
 
+mod buffers;
 mod decode;
 mod places;
 mod trust;
@@ -31,6 +32,7 @@ use crate::contact;
 use crate::events::FaultKind;
 use crate::fetch::{self, FetchError, WantedRange};
 use crate::node::{Node, Owned};
+use buffers::Buffers;
 use decode::Piece;
 use trust::Distrusted;
 
@@ -70,6 +72,7 @@ pub(crate) struct HostSource {
     failed: Mutex<Failed>,
     distrusted: Mutex<Distrusted>,
     decoding: Semaphore,
+    buffers: Buffers,
     started: Instant,
     fetched: AtomicU64,
     lost: AtomicBool,
@@ -88,6 +91,7 @@ impl HostSource {
             failed: Mutex::default(),
             distrusted: Mutex::default(),
             decoding: Semaphore::new(DECODING_KIB as usize),
+            buffers: Buffers::default(),
             started: clock::instant(),
             fetched: AtomicU64::new(0),
             lost: AtomicBool::new(false),
@@ -234,7 +238,8 @@ impl HostSource {
         plan: &SourcePlan,
         ranges: &[Range<u64>],
     ) -> Result<Vec<Vec<u8>>, Broken> {
-        let mut parts = decode::buffers(label.label(), ranges);
+        let lens = decode::lens(label.label(), ranges);
+        let mut parts: Vec<_> = lens.into_iter().map(|len| self.buffers.take(len)).collect();
         let pieces = decode::pieces(label.label(), ranges, &mut parts);
         match plan {
             SourcePlan::Direct(hosts) => {
@@ -266,7 +271,7 @@ impl HostSource {
         let mut got = decode::Fetched::new();
         for index in hosts.keys() {
             got.extend(wide.iter().map(|range| {
-                let room = vec![0; (range.end - range.start) as usize];
+                let room = self.buffers.take((range.end - range.start) as usize);
                 ((index.0, range.start), room)
             }));
         }
@@ -277,7 +282,9 @@ impl HostSource {
             orders.push((Piece { index, range, room }, *hosts.get(&index).ok_or(Broken)?));
         }
         self.fetch_all(label, orders).await?;
-        tokio::task::block_in_place(|| decode::rebuild(scheme, &got, &wide, pieces)).ok_or(Broken)
+        let rebuilt = tokio::task::block_in_place(|| decode::rebuild(scheme, &got, &wide, pieces));
+        self.buffers.give_back(got.into_values());
+        rebuilt.ok_or(Broken)
     }
 
     /// Fetches pieces of shards, several at a time, each where it belongs; the first failure ends it, noted so that the next plan avoids it.
@@ -424,6 +431,10 @@ impl PackSource for HostSource {
                 reading = self.fetch(pack, ranges) => reading,
             }
         })
+    }
+
+    fn give_back(&self, parts: Vec<Vec<u8>>) {
+        self.buffers.give_back(parts);
     }
 
     fn shard_len(&self, pack: &PackRecord) -> Option<u64> {

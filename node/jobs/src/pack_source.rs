@@ -11,6 +11,9 @@ pub trait PackSource: Sync {
     /// together. What a host sent is verified against the pack's label before it comes back from here.
     fn read(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Result<Reading, SourceError>;
 
+    /// Takes back the buffers of a reading that nobody needs any more, for the next one: a fresh one has to be cleared page by page.
+    fn give_back(&self, _parts: Vec<Vec<u8>>) {}
+
     /// Length in bytes of the shards that the pack is kept in, where that is known: reads then lie on a grid within shards.
     fn shard_len(&self, _pack: &PackRecord) -> Option<u64> {
         None

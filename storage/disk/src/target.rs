@@ -267,7 +267,10 @@ impl TargetDir {
             AtFlags::empty(),
         )
         .map_err(|errno| self.error("link", name, errno))?;
-        self.put_in_place(&temporary, name)
+        self.put_in_place(&temporary, name)?;
+        // Renaming one of two names of the same file onto the other does nothing, says POSIX.
+        self.forget_temporary(&temporary);
+        Ok(())
     }
 
     /// Sets the attributes of this directory: after everything in it, since writing changes its times and may need its permissions.
@@ -299,10 +302,15 @@ impl TargetDir {
 
     fn put_in_place(&self, temporary: &[u8], name: &[u8]) -> Result<(), TargetError> {
         let renamed = rustix::fs::renameat(&*self.fd, temporary, &*self.fd, name);
-        // After a failure the temporary is of no use; after renaming one of two names of the same file onto the other it is
-        // still there, since POSIX lets that do nothing.
-        let _ = rustix::fs::unlinkat(&*self.fd, temporary, AtFlags::empty());
+        if renamed.is_err() {
+            self.forget_temporary(temporary);
+        }
         renamed.map_err(|errno| self.error("put in place", name, errno))
+    }
+
+    /// Removes a temporary name that is of no use, if it is there.
+    fn forget_temporary(&self, temporary: &[u8]) {
+        let _ = rustix::fs::unlinkat(&*self.fd, temporary, AtFlags::empty());
     }
 
     fn check_name(&self, name: &[u8]) -> Result<(), TargetError> {

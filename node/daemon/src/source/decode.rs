@@ -38,10 +38,10 @@ impl Piece<'_> {
     }
 }
 
-/// Room for ranges of a pack, as far as they lie in it.
-pub(super) fn buffers(label: &Label, ranges: &[Range<u64>]) -> Vec<Vec<u8>> {
+/// Lengths of ranges of a pack, as far as they lie in it.
+pub(super) fn lens(label: &Label, ranges: &[Range<u64>]) -> Vec<usize> {
     let len = |range: &Range<u64>| range.end.min(label.pack_len).saturating_sub(range.start);
-    ranges.iter().map(|range| vec![0; len(range) as usize]).collect()
+    ranges.iter().map(|range| len(range) as usize).collect()
 }
 
 /// The pieces of data shards that fill these buffers.

@@ -199,6 +199,7 @@ impl Fetcher<'_> {
                 }
             }
         }
+        self.sections.source.give_back(got.parts);
         Ok(())
     }
 
