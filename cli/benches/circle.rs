@@ -11,6 +11,7 @@ mod support;
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 #[path = "support/floors.rs"]
@@ -25,8 +26,16 @@ const RUNS: u64 = 3;
 fn main() -> ExitCode {
     let mib = mib_or(512);
     let (mut all, mut all_floors) = (Vec::new(), Vec::new());
+    // Kept until the end: a file system that has just lost thousands of files makes new ones slowly (ext4 looks for an inode that was
+    // not deleted lately), which is nothing of the commands'.
+    let mut directories = Vec::new();
     for seed in 0..RUNS {
-        match measure(mib, seed) {
+        let measured = tempfile::tempdir().and_then(|directory| {
+            let measured = measure(mib, seed, directory.path());
+            directories.push(directory);
+            measured
+        });
+        match measured {
             Ok((times, floors)) => {
                 all.push(times);
                 all_floors.push(floors);
@@ -66,10 +75,8 @@ fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values
 }
 
-fn measure(mib: u64, seed: u64) -> io::Result<([f64; 4], [f64; 4])> {
-    let directory = tempfile::tempdir()?;
-    let root = directory.path();
-    let (data, target) = (root.join("data"), root.join("back"));
+fn measure(mib: u64, seed: u64, root: &Path) -> io::Result<([f64; 4], [f64; 4])> {
+    let data = root.join("data");
     let costs = Costs::measure(root)?;
     eprint!("{costs}");
     write_data(&data, mib, seed)?;
@@ -77,7 +84,6 @@ fn measure(mib: u64, seed: u64) -> io::Result<([f64; 4], [f64; 4])> {
     let alone = root.join("alone");
     init(&alone)?;
     let staged = run(&alone, &["backup", &data.to_string_lossy()], "")?.seconds;
-    fs::remove_dir_all(&alone)?;
 
     let mut circle = Circle::begin(root)?;
     let backup = back_up(&circle.owner, &data)?;
@@ -86,13 +92,13 @@ fn measure(mib: u64, seed: u64) -> io::Result<([f64; 4], [f64; 4])> {
 
     let new = root.join("new");
     circle.recover(&new)?;
-    let direct = restore(&new, &data, &target)?.seconds;
+    let direct = restore(&new, &data, &root.join("back"))?.seconds;
     for _ in 0..survives {
         if let Some(host) = circle.hosts.pop() {
             host.lose()?;
         }
     }
-    let decoded = restore(&new, &data, &target)?.seconds;
+    let decoded = restore(&new, &data, &root.join("back-again"))?.seconds;
     let sent = backup.answer["bytes_sent"].as_u64().unwrap_or(0) as f64;
     let floors = costs.floors(mib as f64, sent / (mib << 20) as f64);
     let times = [staged, backup.seconds, direct, decoded];

@@ -7,6 +7,7 @@
 #[path = "support/circle.rs"]
 mod support;
 
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -77,8 +78,10 @@ fn measure(mib: u64) -> io::Result<Peaks> {
     let new = root.join("new");
     note("recover, a command", circle.recover(&new)?.peak_kib);
     note("restore, a command", restore(&new, &data, &target)?.peak_kib);
+    fs::remove_dir_all(&target)?;
     let node = Node::start(&new)?;
     restore(&new, &data, &target)?;
+    fs::remove_dir_all(&target)?;
     note("new owner's node, restore", node.peak_kib());
     drop(node);
     note("largest host, all of that", largest(&circle));

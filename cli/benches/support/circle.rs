@@ -203,7 +203,7 @@ pub(crate) fn back_up(home: &Path, data: &Path) -> io::Result<Ran> {
     )
 }
 
-/// `restore latest`, whole, compared with the data, then removed.
+/// `restore latest`, whole, compared with the data.
 pub(crate) fn restore(home: &Path, data: &Path, target: &Path) -> io::Result<Ran> {
     let to = target.to_string_lossy();
     let ran = run(home, &["restore", "latest", "--target", &to], "")?;
@@ -215,7 +215,6 @@ pub(crate) fn restore(home: &Path, data: &Path, target: &Path) -> io::Result<Ran
     if !same.success() {
         return Err(io::Error::other("what was restored differs"));
     }
-    fs::remove_dir_all(target)?;
     Ok(ran)
 }
 
