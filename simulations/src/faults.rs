@@ -1,6 +1,7 @@
 //! Troubles without a story: owners who back up among hosts while, for so many steps, everything goes wrong that can: messages get lost and
 //! overtake each other, the network divides, clocks jump, machines lose power between any two effects, disks are pulled out and lose shards. Every invariant
-//! is checked after every step. Then all is well again, and every backup must become protected.
+//! is checked after every step. Then all is well again, a few
+//! friends join, and every backup must become protected.
 
 use nuthatch_engine::rules::Rules;
 use nuthatch_format::{ByteCount, Span};
@@ -15,6 +16,10 @@ use crate::world::{Action, World};
 
 /// Machines of a circle, least and most (count).
 const MACHINES: (usize, usize) = (4, 9);
+
+/// Machines that join when the trouble is over (count). A host that was cut off for long and a host that got the same shard meanwhile both
+/// keep it, and take no other of the stripe: what is missing then needs a host that has nothing of it.
+const NEWCOMERS: usize = 3;
 
 /// What each gives away.
 const QUOTA: ByteCount = ByteCount(50 << 30);
@@ -36,7 +41,7 @@ pub fn run(seed: u64, steps: u64) -> Result<Report, Violation> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let count = rng.random_range(MACHINES.0..=MACHINES.1);
     let owners = rng.random_range(1..=3);
-    let setups = (0..count).map(|at| {
+    let setups = (0..count + NEWCOMERS).map(|at| {
         let setup = Setup {
             house: None,
             survive: None,
@@ -107,6 +112,9 @@ fn mend(world: &mut World, (count, owners): (usize, usize)) {
         world.plan(Span::from_secs(1), Action::Stop(at));
         world.plan(Span::from_secs(1), Action::Skew(at, 0));
         world.plan(Span::from_secs(30), Action::Start(at));
+    }
+    for newcomer in count..count + NEWCOMERS {
+        world.plan(Span::from_secs(50), Action::Start(newcomer));
     }
     for owner in 0..owners {
         world.plan(Span::from_secs(60), Action::Stage(owner, 1));

@@ -60,6 +60,16 @@ fn shown(world: &mut World) -> Result<(u64, u64), Violation> {
     Ok((clumped as u64, healthy as u64))
 }
 
+/// An owner whose backup lies complete on so many hosts.
+fn at_rest(hosts: usize, seed: u64, rng: &mut Xoshiro256PlusPlus) -> Result<World, Violation> {
+    let mut world = one_owner(hosts, seed);
+    start_all(&mut world, rng);
+    back_up(&mut world, 0, rng);
+    world.run_for(REST)?;
+    checkers::all_complete(&world)?;
+    Ok(world)
+}
+
 pub(super) fn flapping(seed: u64, rng: &mut Xoshiro256PlusPlus) -> Result<World, Violation> {
     let mut world = one_owner(4, seed);
     // Three data shards over four hosts: one loss is survived, and no spare is asked for beyond it.
@@ -114,12 +124,7 @@ pub(super) fn flapping(seed: u64, rng: &mut Xoshiro256PlusPlus) -> Result<World,
 }
 
 pub(super) fn own_link(seed: u64, rng: &mut Xoshiro256PlusPlus) -> Result<World, Violation> {
-    let hosts = rng.random_range(3..8);
-    let mut world = one_owner(hosts, seed);
-    start_all(&mut world, rng);
-    back_up(&mut world, 0, rng);
-    world.run_for(REST)?;
-    checkers::all_complete(&world)?;
+    let mut world = at_rest(rng.random_range(3..8), seed, rng)?;
     let sent = world.sent_count;
     for (cut_count, hours) in (1..).zip([6, 24, 14 * 24]) {
         world.plan(Span::ZERO, Action::Move(0, 1));
@@ -271,14 +276,9 @@ pub(super) fn one_by_one(seed: u64, rng: &mut Xoshiro256PlusPlus) -> Result<Worl
 }
 
 pub(super) fn bad_disks(seed: u64, rng: &mut Xoshiro256PlusPlus) -> Result<World, Violation> {
-    let hosts = rng.random_range(3..8);
-    let mut world = one_owner(hosts, seed);
-    start_all(&mut world, rng);
-    back_up(&mut world, 0, rng);
-    world.run_for(REST)?;
-    checkers::all_complete(&world)?;
+    let mut world = at_rest(rng.random_range(3..8), seed, rng)?;
     for _ in 0..4 {
-        let (host, one_in) = (rng.random_range(1..=hosts), rng.random_range(1..6));
+        let (host, one_in) = (rng.random_range(1..world.nodes.len()), rng.random_range(1..6));
         world.plan(Span::ZERO, Action::Rot(host, one_in));
         // A commit asks for inventories, and what they no longer name is rebuilt.
         world.plan(Span::from_secs(1), Action::Commit(0));
