@@ -11,11 +11,11 @@ use nuthatch_daemon::{Node, NodeOptions};
 use crate::secrets;
 use crate::session::Session;
 
-/// Looks for a node that is just starting, or for the end of another command that holds the home.
-const TRIES_MAX: u32 = 25;
+/// Looks for a node that is just starting, or for the end of another command that holds the home: 5 s of them.
+const TRIES_MAX: u32 = 200;
 
-/// Between two looks.
-const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// Between two looks; short, so that a gap between other commands is found.
+const TRY_AGAIN: Duration = Duration::from_millis(25);
 
 /// Who performs.
 pub(crate) enum Performer {

@@ -179,7 +179,10 @@ fn an_interrupted_command_is_exit_130() {
     let mut child = command.spawn().unwrap();
     let stdin = child.stdin.take();
     // The socket or lock shows that the command is at work on the home.
-    crate::harness::eventually("the command holds the home", || home.run(["status"]).code != 0);
+    crate::harness::eventually("the command holds the home", || {
+        assert_eq!(child.try_wait().unwrap(), None, "the command is at work");
+        home.run(["status"]).code != 0
+    });
     crate::harness::signal(&child, rustix::process::Signal::INT);
     assert_eq!(crate::harness::wait(&mut child).code(), Some(130));
     drop(stdin);
