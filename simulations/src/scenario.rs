@@ -47,6 +47,8 @@ pub enum Scenario {
     OneByOne,
     /// Disks go bad shard by shard.
     BadDisks,
+    /// Most hosts are on for a few hours a day, and that is known after four weeks.
+    Habits,
 }
 
 /// How a run went.
@@ -74,7 +76,7 @@ const REST: Span = Span::from_secs(1800);
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Calm,
         Self::FriendsJoin,
         Self::Flaky,
@@ -90,6 +92,7 @@ impl Scenario {
         Self::SixtyPercent,
         Self::OneByOne,
         Self::BadDisks,
+        Self::Habits,
     ];
 
     /// Its name on the command line.
@@ -110,6 +113,7 @@ impl Scenario {
             Self::SixtyPercent => "sixty-percent",
             Self::OneByOne => "one-by-one",
             Self::BadDisks => "bad-disks",
+            Self::Habits => "habits",
         }
     }
 
@@ -132,6 +136,7 @@ impl Scenario {
             Self::SixtyPercent => keeping::sixty_percent(seed, &mut rng)?,
             Self::OneByOne => keeping::one_by_one(seed, &mut rng)?,
             Self::BadDisks => keeping::bad_disks(seed, &mut rng)?,
+            Self::Habits => keeping::habits(seed, &mut rng)?,
         };
         Ok(Report::of(&world))
     }

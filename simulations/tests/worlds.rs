@@ -107,6 +107,11 @@ fn what_a_bad_disk_has_lost_is_rebuilt() {
 }
 
 #[test]
+fn after_four_weeks_shapes_follow_what_was_seen_of_the_hosts() {
+    holds(Scenario::Habits, 1);
+}
+
+#[test]
 fn everything_may_go_wrong_at_once_and_costs_only_time() {
     let failed = (0..6).find_map(|seed| {
         faults::run(seed, 2500)

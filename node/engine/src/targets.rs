@@ -79,6 +79,14 @@ fn stored(scheme: Scheme) -> f64 {
 /// new friend does not bring back the rule for strangers, a new circle has no other.
 const KNOWN_PARTS: (usize, usize) = (3, 4);
 
+/// One host of each failure domain, those that are here most first, by their places; `None` while too few are known.
+pub fn ranked(histories: &Histories) -> Option<Vec<usize>> {
+    let hosts = histories.best_of_each_domain();
+    let (parts, whole) = KNOWN_PARTS;
+    let is_enough = !hosts.is_empty() && hosts.len() * whole >= histories.domain_count() * parts;
+    is_enough.then_some(hosts)
+}
+
 /// The cheapest shape that survives `target` losses, with as many shards more as may be missing at rest, and meets the goals; where none does, the one that comes
 /// closest, which is the likeliest to be restorable among those that lose little enough. `None` while too few hosts are known: then the
 /// rule by numbers holds.
@@ -86,11 +94,7 @@ const KNOWN_PARTS: (usize, usize) = (3, 4);
 /// One host of each failure domain at most, the one that is here most. Metadata, without which nothing is found, gets one parity shard
 /// more on one host more where there is one.
 pub fn choose(histories: &Histories, target: u8, kind: PackKind, goals: &Goals) -> Option<Choice> {
-    let hosts = histories.best_of_each_domain();
-    let (parts, whole) = KNOWN_PARTS;
-    if hosts.is_empty() || hosts.len() * whole < histories.domain_count() * parts {
-        return None;
-    }
+    let hosts = ranked(histories)?;
     let width_max = hosts.len().min(STRIPE_HOSTS_MAX);
     let fair = (histories.domain_count() as f64 / goals.load_max).ceil() as usize;
     // A spare shard that is dearer than the load allows is done without, the one for the sleeper is not.

@@ -1,7 +1,7 @@
 //! Stories of keeping data alive: hosts that come and go, a link that is cut, machines that are lost, disks that go bad.
 
-use nuthatch_engine::boundary::{Event, PackNumber, RepairRound};
-use nuthatch_engine::durability::Safety;
+use nuthatch_engine::boundary::{Event, PackKind, PackNumber, RepairRound};
+use nuthatch_engine::durability::{Safety, shape_for};
 use nuthatch_engine::history::Standing;
 use nuthatch_engine::repair::Due;
 use nuthatch_format::Span;
@@ -11,6 +11,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use super::{REST, back_up, one_owner, start_all};
 use crate::checkers::{self, Violation};
 use crate::network::NodeIndex;
+use crate::node::index_of;
 use crate::world::{Action, World};
 
 /// Something that must not be.
@@ -285,5 +286,50 @@ pub(super) fn bad_disks(seed: u64, rng: &mut Xoshiro256PlusPlus) -> Result<World
         world.run_for(REST)?;
         checkers::all_protected(&world)?;
     }
+    Ok(world)
+}
+
+pub(super) fn habits(seed: u64, rng: &mut Xoshiro256PlusPlus) -> Result<World, Violation> {
+    const HOSTS: usize = 9;
+    let mut world = one_owner(HOSTS, seed);
+    start_all(&mut world, rng);
+    world.run_for(Span::from_secs(60))?;
+    back_up(&mut world, 0, rng);
+    world.run_for(REST)?;
+    let before = world.nodes[0].catalogue.packs.len() as u64;
+    let first = world.nodes[0].catalogue.stripes().map(|stripe| stripe.scheme);
+    let by_number = [PackKind::Data, PackKind::Meta].map(|kind| shape_for(HOSTS, 3, kind));
+    never(
+        "first shapes not by number",
+        first.filter(|scheme| !by_number.contains(&Some(*scheme))).count() as u64,
+    )?;
+    // Three are always on; six for six hours a day, at different hours.
+    for _ in 0..29 {
+        for sleeper in 4..=HOSTS {
+            let wakes = 2 * (sleeper as u64 - 4);
+            world.plan(Span::from_secs(3600 * wakes), Action::Start(sleeper));
+            world.plan(Span::from_secs(3600 * (wakes + 6)), Action::Stop(sleeper));
+        }
+        world.run_for(Span::from_days(1))?;
+    }
+    for at in 4..=HOSTS {
+        world.plan(Span::ZERO, Action::Start(at));
+    }
+    world.run_for(Span::from_secs(60))?;
+    world.plan(Span::ZERO, Action::Stage(0, 20));
+    world.plan(Span::from_secs(60), Action::Commit(0));
+    world.run_for(REST)?;
+    checkers::all_protected(&world)?;
+    let (mut narrow, mut missed) = (0, 0);
+    for (number, pack) in &world.nodes[0].catalogue.packs {
+        let Some(stripe) = pack.stripes.last().filter(|_| number.0 >= before) else {
+            continue;
+        };
+        narrow += u64::from(stripe.scheme.data() < 5);
+        let always = (1..=3).filter(|at| stripe.holders.iter().any(|holder| index_of(holder.1) == *at));
+        missed += 3 - always.count() as u64;
+    }
+    exactly("packs with few enough data shards for sleeping hosts", narrow, 20)?;
+    never("shards not given to a host that is always on", missed)?;
     Ok(world)
 }

@@ -1,6 +1,8 @@
 //! What is done for each pack in the window: a label of the right shape, a place for every shard. One look at a pack ends with what
 //! can be started being started; facts come from the window and the hosts, rules from `durability` and `placement`.
 
+use std::collections::BTreeSet;
+
 use nuthatch_erasure::{Scheme, ShardIndex};
 use nuthatch_format::{ByteCount, NodeId};
 
@@ -15,6 +17,7 @@ use crate::leases::Purpose;
 use crate::outbox::Context;
 use crate::placement::{Candidate, place};
 use crate::rules::{ENCODES_MAX, STRIPE_HOSTS_MAX};
+use crate::targets::{Goals, choose, ranked};
 
 /// A shard, who has it or is about to, and what that host is lost together with.
 type Held = (ShardIndex, NodeId, Domain);
@@ -231,7 +234,19 @@ impl Owner {
             })
             .collect();
         let holders: Vec<Held> = sure.iter().copied().chain(doubts.iter().map(doubted)).collect();
-        placing.plan = place(scheme, &holders, &candidates, cx.rng).moves;
+        let likely = self.likely_hosts(scheme, circle, cx);
+        let (first, others): (Vec<Candidate>, Vec<Candidate>) = candidates
+            .iter()
+            .copied()
+            .partition(|one| likely.as_ref().is_none_or(|likely| likely.contains(&one.node)));
+        placing.plan = place(scheme, &holders, &first, cx.rng).moves;
+        if !others.is_empty() {
+            let planned = placing.plan.iter().map(|(index, node)| at((*index, *node)));
+            let holders: Vec<Held> = holders.iter().copied().chain(planned).collect();
+            placing
+                .plan
+                .extend(place(scheme, &holders, &others, cx.rng).moves);
+        }
         placing.planned = Some(self.hosts.version);
 
         // What has long been in doubt goes to hosts that nothing else of the stripe is for: there a copy takes nobody's place.
@@ -259,8 +274,37 @@ impl Owner {
         u8::try_from(count.min(STRIPE_HOSTS_MAX)).unwrap_or(u8::MAX)
     }
 
-    /// The best shape for a pack over the hosts that have room for its shards; `None` when there is none.
+    /// The hosts that a stripe of this shape is for, the ones that are here most; `None` while that is not known: then it is for all.
+    fn likely_hosts(&self, scheme: Scheme, circle: &Circle, cx: &Context<'_>) -> Option<BTreeSet<NodeId>> {
+        let (nodes, histories) = self.hosts.histories_counted(circle, cx);
+        let ranked = ranked(&histories)?;
+        let first = ranked.into_iter().take(usize::from(scheme.total()));
+        Some(first.filter_map(|place| nodes.get(place).copied()).collect())
+    }
+
+    /// The cheapest shape by what is remembered of the hosts; `None` while that is too little, or too few have room.
+    fn shape_by_history(
+        &self,
+        (kind, len): (PackKind, ByteCount),
+        circle: &Circle,
+        cx: &Context<'_>,
+    ) -> Option<Scheme> {
+        let (_, histories) = self.hosts.histories_counted(circle, cx);
+        let scheme = choose(&histories, self.target(circle), kind, &Goals::default())?.scheme;
+        let wanted = (ByteCount(scheme.shard_len(len.0)), Purpose::from(kind));
+        let roomy = self
+            .hosts
+            .domains_counted(Some(wanted), circle, &self.transfers, cx)
+            .len();
+        (roomy >= usize::from(scheme.total())).then_some(scheme)
+    }
+
+    /// The best shape for a pack over the hosts that have room for its shards: by what is remembered of them, else by their number;
+    /// `None` when there is none.
     fn shape(&self, (kind, len): (PackKind, ByteCount), circle: &Circle, cx: &Context<'_>) -> Option<Scheme> {
+        if let Some(scheme) = self.shape_by_history((kind, len), circle, cx) {
+            return Some(scheme);
+        }
         let target = self.target(circle);
         let mut hosts = self
             .hosts

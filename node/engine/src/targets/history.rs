@@ -20,6 +20,9 @@ const GUESS: f64 = 0.5;
 /// Looks (count) from which a host's own history decides: one an hour for four weeks.
 const KNOWN_LOOKS: u32 = 4 * 168;
 
+/// Age from which it does: four weeks.
+const KNOWN_AGE: Span = Span::from_days(28);
+
 /// Dependence (`0..1`) below which two hosts are taken for independent, however long they were watched.
 const DEPENDENCE_MIN: f64 = 0.1;
 
@@ -80,7 +83,7 @@ impl HostHistory {
 
     /// Whether it was watched long enough to decide by.
     pub fn is_known(&self) -> bool {
-        self.look_count() >= KNOWN_LOOKS
+        self.age >= KNOWN_AGE && self.look_count() >= KNOWN_LOOKS
     }
 
     /// Which part of the time it is here (`0..1`).

@@ -12,6 +12,7 @@ use crate::leases::{HeldLease, Purpose};
 use crate::outbox::Context;
 use crate::owner::transfers::Transfers;
 use crate::repair::HostHealth;
+use crate::targets::Histories;
 
 impl Hosts {
     /// Hosts that could take a shard of this length now or as soon as their lease has grown.
@@ -84,6 +85,26 @@ impl Hosts {
             counts.then_some(member.domain)
         };
         self.hosts.iter().filter_map(counts).collect()
+    }
+
+    /// The hosts that a new stripe may count on, whatever their room, and what is remembered of each.
+    pub(in crate::owner) fn histories_counted(
+        &self,
+        circle: &Circle,
+        cx: &Context<'_>,
+    ) -> (Vec<NodeId>, Histories) {
+        let counted = |(node, host): (&NodeId, &Host)| {
+            let member = circle
+                .get(*node)
+                .filter(|member| host.lease.is_some() && member.counts())?;
+            Some((*node, member.history.looks(member.domain, cx.now)))
+        };
+        let (nodes, hosts) = self.hosts.iter().filter_map(counted).unzip();
+        let histories = Histories {
+            hosts,
+            ..Histories::default()
+        };
+        (nodes, histories)
     }
 
     /// Failure domains of all members that ever granted a lease and are not gone or given up.
