@@ -16,8 +16,9 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 pub(crate) use archive::{InitArgs, KitArgs, RecoverArgs};
 pub(crate) use circle::{AuditArgs, CircleArgs, CircleCommand, InviteArgs, JoinArgs, PeersArgs, UpArgs};
 pub(crate) use data::{BackupArgs, LsArgs, RestoreArgs, SnapshotsArgs, VerifyArgs};
-pub(crate) use host::LimitArgs;
+pub(crate) use host::{HostArgs, HostCommand, LimitArgs, Switch};
 pub(crate) use keeping::{PeerArgs, PeerCommand, RepairArgs};
+pub(crate) use values::{SizeOrNone, Until};
 
 /// Back up to your friends' machines, and theirs to yours: encrypted, without a server.
 #[derive(Debug, Parser)]
@@ -102,6 +103,8 @@ pub(crate) enum Command {
     Status,
     /// Print the recovery kit: what to keep beside the phrase
     Kit(KitArgs),
+    /// What this node gives: quota, holidays, leaving, what it asks in return
+    Host(HostArgs),
     /// Set how fast this node sends and receives, or show it
     Limit(LimitArgs),
     /// On a new machine: find the archive again with the 24 words

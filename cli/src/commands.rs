@@ -42,6 +42,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
         Command::Audit(args) => circle::audit(session, args).await,
         Command::Status => circle::status(session).await,
         Command::Kit(args) => kit::run(session, &args).await,
+        Command::Host(args) => host::run(session, args.command).await,
         Command::Limit(args) => host::limit(session, &args).await,
         Command::Recover(args) => recover::run(session, args).await,
         Command::Lab(args) => lab::run(session, args).await,

@@ -2,6 +2,7 @@
 
 mod audits;
 mod failure;
+mod host;
 mod kit;
 mod progress;
 mod qr;
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 pub(crate) use audits::audit_lines;
 pub(crate) use failure::{failure_lines, report};
+pub(crate) use host::{host_lines, promise_note};
 pub(crate) use kit::kit_text;
 pub(crate) use progress::{HumanView, RowForm};
 pub(crate) use qr::qr_text;

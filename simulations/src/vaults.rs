@@ -138,6 +138,7 @@ impl Vault {
             generous: false,
             disk_free: self.disk.saturating_sub(self.used_in_all()),
             used: self.used.clone(),
+            ..VaultFacts::default()
         }
     }
 }

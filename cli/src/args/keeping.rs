@@ -2,13 +2,16 @@
 
 use clap::{Args, Subcommand};
 
+use super::values::{self, SizeOrNone};
+
 /// `nuthatch peer`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   nuthatch peer lost attic                     its disk died: rebuild on others what it kept, now
   nuthatch peer drain attic                    it will leave: copy away first what it keeps
-  nuthatch peer keep attic                     neither any more")]
+  nuthatch peer keep attic                     neither any more
+  nuthatch peer set attic --quota 50GB         let it keep so much here at most")]
 pub(crate) struct PeerArgs {
     /// What to say
     #[command(subcommand)]
@@ -27,6 +30,14 @@ pub(crate) enum PeerCommand {
     Drain {
         /// Its name or id, or a beginning or end of the id
         name: String,
+    },
+    /// Set what holds for this member alone
+    Set {
+        /// Its name or id, or a beginning or end of the id
+        name: String,
+        /// How much it may keep here at most, or 'none': as much as everything else allows
+        #[arg(long, value_name = "SIZE", value_parser = values::size_or_none, required = true)]
+        quota: SizeOrNone,
     },
     /// It stays: takes 'lost' or 'drain' back
     Keep {

@@ -6,11 +6,23 @@ use std::time::Duration;
 
 use nuthatch_daemon::api::{RateChoice, RawPath, SnapshotPart};
 use nuthatch_daemon::config;
-use nuthatch_format::ByteCount;
+use nuthatch_format::{ByteCount, Timestamp};
 
 /// `20GB`, `20GiB`, `512`.
 pub(crate) fn size(text: &str) -> Result<ByteCount, String> {
     config::parse_size(text)
+}
+
+/// A size, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SizeOrNone(pub Option<ByteCount>);
+
+/// `20GB`, `none`.
+pub(crate) fn size_or_none(text: &str) -> Result<SizeOrNone, String> {
+    match text {
+        "none" => Ok(SizeOrNone(None)),
+        text => size(text).map(|size| SizeOrNone(Some(size))),
+    }
 }
 
 /// `2MB`, `500kB/s`, `none`.
@@ -19,6 +31,23 @@ pub(crate) fn rate(text: &str) -> Result<RateChoice, String> {
     Ok(rate.map_or(RateChoice::Unlimited, |rate| {
         RateChoice::BytesPerSecond(rate.get())
     }))
+}
+
+/// A moment to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// So long from now.
+    In(Duration),
+    /// Then.
+    At(Timestamp),
+}
+
+/// `14d`, `2026-08-15` (its beginning, by this machine's time), `2026-08-15T12:00:00Z`.
+pub(crate) fn until(text: &str) -> Result<Until, String> {
+    match humantime::parse_duration(text) {
+        Ok(span) => Ok(Until::In(span)),
+        Err(_) => config::parse_moment(text).map(Until::At),
+    }
 }
 
 /// `10m`, `7d`, `1h 30m`.

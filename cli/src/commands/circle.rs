@@ -119,6 +119,9 @@ fn say_joined(session: &Session, answer: &JoinAnswer, quota: Option<ByteCount>) 
             words::size(quota.0),
             size_text(quota)
         ));
+        if let Some(note) = render::promise_note(quota, ByteCount(answer.safe_bytes)) {
+            terminal::note_line(&note);
+        }
     }
     if session.json {
         render::json_document(answer);

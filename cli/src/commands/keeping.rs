@@ -2,7 +2,7 @@
 
 use nuthatch_daemon::api::{Answer, Exit, Failure, PeerStanding, PeerWord, Repair, Request};
 
-use super::{conclude, work_view};
+use super::{conclude, host, work_view};
 use crate::args::{PeerCommand, RepairArgs};
 use crate::render::{self, Collected};
 use crate::run;
@@ -14,6 +14,7 @@ pub(super) async fn peer(session: &Session, command: PeerCommand) -> Result<Exit
         PeerCommand::Lost { name } => (name, PeerWord::Lost),
         PeerCommand::Drain { name } => (name, PeerWord::Drain),
         PeerCommand::Keep { name } => (name, PeerWord::Keep),
+        PeerCommand::Set { name, quota } => return host::peer_quota(session, name, quota).await,
     };
     let request = Request::PeerStanding(PeerStanding { peer, word });
     let answer = run::request(session, request, None, &mut Collected::default())

@@ -97,6 +97,28 @@ pub(crate) fn snapshots_table(snapshots: &[SnapshotRow]) -> String {
     trimmed(&table)
 }
 
+/// Whether a member is there, what its shards are worth where that is something else, and what else is out of the ordinary.
+fn state_words(peer: &PeerRow) -> String {
+    let mut words = vec![peer.state.as_str()];
+    if peer.stance == "paused" {
+        words.push("on a holiday");
+    }
+    if matches!(peer.health.as_str(), "leaving" | "drained") {
+        words.push(&peer.health);
+    }
+    match peer.balance_there.as_str() {
+        "warned" => words.push("asks for more in return"),
+        "stopped" | "releasable" => words.push("takes no more from me"),
+        _ => {}
+    }
+    match peer.balance_here.as_str() {
+        "warned" => words.push("gives too little"),
+        "stopped" | "releasable" => words.push("gets no more here"),
+        _ => {}
+    }
+    words.join(", ")
+}
+
 /// The circle, as given.
 pub(crate) fn peers_table(peers: &[PeerRow]) -> String {
     let mut table = table(&[
@@ -119,7 +141,7 @@ pub(crate) fn peers_table(peers: &[PeerRow]) -> String {
         table.add_row([
             escaped(&peer.name),
             short_peer(&peer.peer_id),
-            state_text(peer),
+            escaped(&state_words(peer)),
             words::size(peer.hosted_for_me),
             words::size(peer.hosted_for_them),
             time(&peer.last_seen),
@@ -128,16 +150,6 @@ pub(crate) fn peers_table(peers: &[PeerRow]) -> String {
         ]);
     }
     trimmed(&table)
-}
-
-/// What a member does, and what its shards are worth where that is something else.
-fn state_text(peer: &PeerRow) -> String {
-    let state = escaped(&peer.state);
-    if matches!(peer.health.as_str(), "leaving" | "drained") {
-        format!("{state}, {}", peer.health)
-    } else {
-        state
-    }
 }
 
 /// When a host last proved what it keeps, and what speaks against that.

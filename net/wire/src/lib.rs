@@ -16,6 +16,7 @@ pub mod claim;
 mod hostile;
 pub mod inventory;
 pub mod lease;
+pub mod ledger;
 pub mod membership;
 pub mod message;
 pub mod protocol;

@@ -14,6 +14,7 @@ use crate::bounded::{List, Opaque, len_max};
 use crate::bulk::LabelBytes;
 use crate::inventory::{InventoryPage, InventoryPageRequest, InventoryReply, InventoryRequest};
 use crate::lease::{CertificateBytes, LeaseAnswer, LeaseRequest};
+use crate::ledger::LedgerView;
 use crate::membership::{Admission, Charter, Name, NodeAddresses, Removal};
 use crate::protocol::{MESSAGE_LEN_MAX, PAGE_LEN_MAX};
 use crate::receipt::SegmentReceipt;
@@ -88,6 +89,9 @@ pub enum Request {
     /// Prove that you hold these. Answered by `Audit`.
     #[n(11)]
     Audit(#[n(0)] AuditRequest),
+    /// This is how I see our account. Answered by `Ledger`.
+    #[n(12)]
+    Ledger(#[n(0)] LedgerView),
 }
 
 /// What it answers.
@@ -130,6 +134,9 @@ pub enum Reply {
     /// Answers `Audit`.
     #[n(11)]
     Audit(#[n(0)] AuditReply),
+    /// Answers `Ledger`.
+    #[n(12)]
+    Ledger(#[n(0)] LedgerView),
 }
 
 /// Why a question is not answered.
@@ -159,7 +166,7 @@ pub enum ErrorCode {
 }
 
 /// The last variant of [`Request`] that this program knows.
-const REQUEST_LAST: u32 = 11;
+const REQUEST_LAST: u32 = 12;
 
 impl ErrorCode {
     /// What to answer to a question that could not be decoded: a variant that is not known here is a newer program's, everything else is
@@ -214,6 +221,10 @@ impl Capabilities {
     pub const HOST: Self = Self(1);
     /// It keeps no account of what it gets in return.
     pub const GENEROUS: Self = Self(1 << 1);
+    /// It is on a holiday: it takes nothing new, and keeps and gives what it has.
+    pub const PAUSED: Self = Self(1 << 2);
+    /// It is about to leave: what it keeps is to be kept elsewhere.
+    pub const LEAVING: Self = Self(1 << 3);
 
     /// These and those.
     #[must_use]

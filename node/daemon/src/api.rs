@@ -22,7 +22,10 @@ pub use tokio_util::sync::CancellationToken;
 pub use audit::{AuditAnswer, AuditRow, AuditRulesShown, AuditShown};
 pub use circle::{ApproveAnswer, InviteAnswer, JoinAnswer, PeerName, WaitingAnswer, WaitingRow};
 pub use failure::{Exit, Failure};
-pub use host::{Limit, LimitAnswer, RateChoice};
+pub use host::{
+    HostAnswer, HostChange, HostedRow, Limit, LimitAnswer, PeerQuota, PeerQuotaAnswer, RateChoice, Release,
+    ReleaseAnswer,
+};
 pub use message::{
     Answer, Attention, BackupSummary, Damage, EntryRow, Event, InitAnswer, KitAnswer, KitHost, Message,
     Notice, PeerRow, PeersAnswer, Phase, Progress, Protection, Ready, RecoverAnswer, RestoreSummary,

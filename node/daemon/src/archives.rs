@@ -253,11 +253,24 @@ impl Node {
                 *bytes = bytes.saturating_add(self.segments.usage(&archive));
             }
         }
+        let config = self.config();
+        let members = self.circle.members();
+        let of_archive = |node: &NodeId| {
+            Some((
+                *node,
+                self.circle.read(|roster| roster.archive_of(node)).flatten()?,
+            ))
+        };
+        let owners: BTreeMap<NodeId, ArchiveId> = members.iter().filter_map(of_archive).collect();
+        let limit = |(node, most): (&NodeId, &ByteCount)| Some((*owners.get(node)?, *most));
         Ok(VaultFacts {
-            quota: self.config().quota.unwrap_or_default(),
-            generous: false,
+            quota: config.quota.unwrap_or_default(),
+            generous: config.generous.unwrap_or(own.is_none()),
             disk_free: space.free,
             used,
+            stance: config.stance(),
+            limits: config.peer_quotas.iter().filter_map(limit).collect(),
+            owners,
         })
     }
 }

@@ -5,12 +5,14 @@
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod events;
+pub(crate) mod host;
 pub(crate) mod init;
 pub(crate) mod invite;
 pub(crate) mod join;
 pub(crate) mod kit;
 pub(crate) mod limit;
 pub(crate) mod ls;
+pub(crate) mod member;
 pub(crate) mod peer;
 pub(crate) mod peers;
 pub(crate) mod recover;
@@ -22,7 +24,7 @@ pub(crate) mod status;
 pub(crate) mod verify;
 pub(crate) mod waiting;
 
-mod hosts;
+pub(crate) mod hosts;
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 //! as it was written, comments and order included. Holds no secret and no state that is not a setting.
 
 mod audits;
+mod giving;
 mod nearest;
 mod port;
 mod rate;
@@ -11,11 +12,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nuthatch_disk::atomic::{self, Access, FileError};
+use nuthatch_engine::fairness::Stance;
 use nuthatch_engine::rules::{RepairRules, Rules};
 use nuthatch_format::{ByteCount, Span};
 use serde::Deserialize;
 
 pub use audits::Audits;
+use giving::{FAIR_KEYS, FairForm, parse_peer_quotas, peer_quota_entries};
+pub use giving::{Fair, Pause, PeerQuotas, parse_moment};
 pub use nearest::nearest;
 pub use port::{DEFAULT_PORT, choose_port};
 pub use rate::{Rate, parse_rate, rate_text};
@@ -35,7 +39,7 @@ pub const NAME_LEN_MAX: usize = 64;
 /// Most losses that an owner may ask to survive: the largest target whose shape fits 20 hosts with as many data shards.
 pub const SURVIVE_MAX: u8 = 9;
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 16] = [
     "name",
     "listen",
     "port",
@@ -45,6 +49,11 @@ const KEYS: [&str; 11] = [
     "staging",
     "limit_up",
     "limit_down",
+    "generous",
+    "pause",
+    "leaving",
+    "peer_quotas",
+    "fair",
     "periods",
     "audits",
 ];
@@ -71,6 +80,16 @@ pub struct Config {
     pub limit_up: Option<Rate>,
     /// How fast bulk is received at most, from all nodes together; without it, as fast as it goes.
     pub limit_down: Option<Rate>,
+    /// Whether this node asks nothing in return; without it, only while it has no archive of its own.
+    pub generous: Option<bool>,
+    /// A holiday: nothing new is taken.
+    pub pause: Option<Pause>,
+    /// Whether this node is about to leave its circle.
+    pub leaving: bool,
+    /// What single members may keep here at most.
+    pub peer_quotas: PeerQuotas,
+    /// How much is asked for in return.
+    pub fair: Fair,
     /// How often things are done by themselves.
     pub periods: Periods,
     /// How hosts are audited, and the own vault.
@@ -130,6 +149,11 @@ impl Default for Config {
             staging: None,
             limit_up: None,
             limit_down: None,
+            generous: None,
+            pause: None,
+            leaving: false,
+            peer_quotas: PeerQuotas::new(),
+            fair: Fair::default(),
             periods: Periods::default(),
             audits: Audits::default(),
         }
@@ -199,6 +223,13 @@ struct FileForm {
     staging: Option<String>,
     limit_up: Option<String>,
     limit_down: Option<String>,
+    generous: Option<bool>,
+    pause: Option<String>,
+    leaving: Option<bool>,
+    #[serde(default)]
+    peer_quotas: Vec<String>,
+    #[serde(default)]
+    fair: FairForm,
     #[serde(default)]
     periods: PeriodsForm,
     #[serde(default)]
@@ -264,6 +295,9 @@ impl Config {
         if let Some(toml::Value::Table(audits)) = table.get("audits") {
             check_keys(path, audits, "audits.", &audits::KEYS)?;
         }
+        if let Some(toml::Value::Table(fair)) = table.get("fair") {
+            check_keys(path, fair, "fair.", &FAIR_KEYS)?;
+        }
         let form: FileForm =
             toml::from_str(text).map_err(|error| syntax(error.to_string().trim_end().to_owned()))?;
         Self::from_form(path, form)
@@ -293,16 +327,15 @@ impl Config {
             return Err(wrong("survive", format!("at most {SURVIVE_MAX} losses")));
         }
         let usual = Periods::default();
-        let period = |key, text: Option<String>, usual| match text {
+        let span = |key, text: Option<String>, usual| match text {
             None => Ok(usual),
             Some(text) => match humantime::parse_duration(&text) {
                 Ok(duration) if !duration.is_zero() => Ok(duration),
-                _ => Err(wrong(
-                    key,
-                    format!("'{text}' is not a span such as 30s, 10m or 6h"),
-                )),
+                _ => Err((key, format!("'{text}' is not a span such as 30s, 10m or 6h"))),
             },
         };
+        let period = |key, text, usual| span(key, text, usual).map_err(|(key, reason)| wrong(key, reason));
+        let pause = form.pause.map(|text| Pause::parse(&text));
         Ok(Self {
             name: form.name,
             listen: form.listen,
@@ -313,6 +346,12 @@ impl Config {
             staging: size("staging", form.staging)?,
             limit_up: rate("limit_up", form.limit_up)?,
             limit_down: rate("limit_down", form.limit_down)?,
+            generous: form.generous,
+            pause: pause.transpose().map_err(|reason| wrong("pause", reason))?,
+            leaving: form.leaving.unwrap_or(false),
+            peer_quotas: parse_peer_quotas(&form.peer_quotas)
+                .map_err(|reason| wrong("peer_quotas", reason))?,
+            fair: form.fair.read(span).map_err(|(key, reason)| wrong(key, reason))?,
             periods: Periods {
                 inventory: period("periods.inventory", form.periods.inventory, usual.inventory)?,
                 roster: period("periods.roster", form.periods.roster, usual.roster)?,
@@ -327,6 +366,7 @@ impl Config {
     pub fn rules(&self) -> Rules {
         Rules {
             audit: self.audits.rules.clone(),
+            fair: self.fair.rules(),
             ..self.periods.rules()
         }
     }
@@ -357,18 +397,16 @@ impl Config {
         Ok(atomic::write_file(&path, text.as_bytes(), Access::Ordinary)?)
     }
 
-    /// The settings outside `[periods]` and `[audits]`, as they are written; `None` is not written.
-    fn settings(&self) -> [(&'static str, Option<String>); 9] {
+    /// The settings outside of tables, as they are written; `None` is not written.
+    fn settings(&self) -> [(&'static str, Option<String>); 13] {
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
-        let list = self
-            .listen
-            .iter()
-            .map(|address| quoted(address))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let list = |texts: &[String]| {
+            let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+            (!texts.is_empty()).then(|| format!("[{}]", texts.join(", ")))
+        };
         [
             ("name", self.name.as_deref().map(quoted)),
-            ("listen", (!self.listen.is_empty()).then(|| format!("[{list}]"))),
+            ("listen", list(&self.listen)),
             ("port", self.port.map(|port| port.to_string())),
             ("mdns", (!self.mdns).then(|| "false".to_owned())),
             ("quota", self.quota.map(|size| quoted(&size_text(size)))),
@@ -376,7 +414,19 @@ impl Config {
             ("staging", self.staging.map(|size| quoted(&size_text(size)))),
             ("limit_up", self.limit_up.map(|rate| quoted(&rate_text(rate)))),
             ("limit_down", self.limit_down.map(|rate| quoted(&rate_text(rate)))),
+            (
+                "generous",
+                self.generous.map(|is_generous| is_generous.to_string()),
+            ),
+            ("pause", self.pause.map(|pause| quoted(&pause.text()))),
+            ("leaving", self.leaving.then(|| "true".to_owned())),
+            ("peer_quotas", list(&peer_quota_entries(&self.peer_quotas))),
         ]
+    }
+
+    /// What a person has said about hosting.
+    pub fn stance(&self) -> Stance {
+        giving::stance(self.leaving, self.pause)
     }
 
     /// How fast bulk may move, as the transport takes it.
@@ -403,7 +453,8 @@ impl Config {
 
 /// First lines of a new file.
 const FILE_HEAD: &str = "# Settings of this node. A name that is not known is refused; leaving one out is its default.\n\
-    # name, listen, port, mdns, quota, survive, staging, limit_up, limit_down; [periods] inventory, roster, grace, repair\n\
+    # name, listen, port, mdns, quota, survive, staging, limit_up, limit_down,\n\
+    # generous, pause, leaving, peer_quotas; [fair] allowance, tolerance, warning, release; [periods] inventory, roster, grace, repair\n\
     # [audits] detection, lost, within, period, data, metadata, traffic, answer, retry, excused, proven, scrub\n";
 
 /// Whether a text can name a node: not empty, bounded, no control characters.

@@ -15,10 +15,11 @@ pub(crate) use stripes_page::{Part, endangered};
 pub(crate) use transfer::reason;
 
 use nuthatch_engine::boundary::{Effect, HostTerms, Input, LeaseAnswer, LeaseRefusal};
+use nuthatch_engine::fairness::Stance;
 use nuthatch_format::{ArchiveId, ByteCount, NodeId};
 use nuthatch_wire::bounded::Opaque;
 use nuthatch_wire::lease::{self, LeaseRequest};
-use nuthatch_wire::message::{Capabilities, Request};
+use nuthatch_wire::message::{Capabilities, Hello, Request};
 
 use crate::ask::ask_for;
 use crate::clock;
@@ -64,6 +65,7 @@ impl Node {
                 takers,
                 is_cut,
             } => self.repairs.answer(token, PlanFacts { view, takers, is_cut }),
+            Effect::AnswerRelease { token, verdict } => self.hosting.answer_release(token, verdict),
             effect => {
                 let node = Arc::clone(&self);
                 let stop = self.stop.clone();
@@ -167,7 +169,8 @@ impl Node {
             | Effect::Report(_)
             | Effect::AnswerLease { .. }
             | Effect::AnswerOffer { .. }
-            | Effect::AnswerRepairPlan { .. } => return,
+            | Effect::AnswerRepairPlan { .. }
+            | Effect::AnswerRelease { .. } => return,
         };
         self.engine.tell(input).await;
     }
@@ -200,11 +203,11 @@ impl Node {
                 tracing::debug!("the roster was not exchanged with {peer:?}: {error}");
             }
         }
-        Some(HostTerms {
-            accepts: hello.capabilities.has(Capabilities::HOST),
-            generous: hello.capabilities.has(Capabilities::GENEROUS),
-            free: hello.free,
-        })
+        self.take_terms(peer, &hello);
+        let teller = Arc::clone(self);
+        self.tasks
+            .spawn(async move { teller.exchange_ledger(peer).await });
+        Some(terms_of(&hello))
     }
 
     async fn ask_lease(&self, host: NodeId, archive: ArchiveId, bytes: ByteCount) -> LeaseAnswer {
@@ -228,8 +231,10 @@ impl Node {
                 Ok(_) | Err(_) => LeaseAnswer::Failed,
             },
             Ok(lease::LeaseAnswer::Refused(reason)) => LeaseAnswer::Refused(match reason {
-                lease::LeaseRefusal::Full | lease::LeaseRefusal::Balance => LeaseRefusal::Full,
-                lease::LeaseRefusal::NotHosting | lease::LeaseRefusal::Paused => LeaseRefusal::NotHosting,
+                lease::LeaseRefusal::Full => LeaseRefusal::Full,
+                lease::LeaseRefusal::Balance => LeaseRefusal::Unbalanced,
+                lease::LeaseRefusal::NotHosting => LeaseRefusal::NotHosting,
+                lease::LeaseRefusal::Paused => LeaseRefusal::Paused,
                 lease::LeaseRefusal::NotMember | lease::LeaseRefusal::NotCertified => LeaseRefusal::NotMember,
             }),
             Err(error) => {
@@ -237,5 +242,20 @@ impl Node {
                 LeaseAnswer::Failed
             }
         }
+    }
+}
+
+/// What a member says of itself as a host. When a holiday ends is told elsewhere, to those who ask.
+pub(crate) fn terms_of(hello: &Hello) -> HostTerms {
+    let says = |what| hello.capabilities.has(what);
+    HostTerms {
+        accepts: says(Capabilities::HOST),
+        generous: says(Capabilities::GENEROUS),
+        free: hello.free,
+        stance: match (says(Capabilities::LEAVING), says(Capabilities::PAUSED)) {
+            (true, _) => Stance::Leaving,
+            (false, true) => Stance::Paused { until: None },
+            (false, false) => Stance::Open,
+        },
     }
 }

@@ -1,11 +1,12 @@
-//! Questions of other nodes that wait for the engine's verdict. Each waits in a slot under its token until the verdict comes or the asker
+//! Questions of other nodes, and of the person here, that wait for the engine's verdict. Each waits in a slot under its token until the verdict comes or the asker
 //! goes away. Decides nothing.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nuthatch_engine::boundary::{Input, LeaseAnswer, LeaseAsked, OfferFacts, OfferVerdict, Token};
-use nuthatch_format::ByteCount;
+use nuthatch_engine::fairness::ReleaseVerdict;
+use nuthatch_format::{ArchiveId, ByteCount};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -20,6 +21,7 @@ pub(crate) struct Hosting {
     last_token: AtomicU64,
     leases: Mutex<BTreeMap<Token, oneshot::Sender<LeaseAnswer>>>,
     offers: Mutex<BTreeMap<Token, oneshot::Sender<OfferVerdict>>>,
+    releases: Mutex<BTreeMap<Token, oneshot::Sender<ReleaseVerdict>>>,
 }
 
 /// The engine gave no verdict: it is overloaded or ending.
@@ -83,6 +85,20 @@ impl Hosting {
         answer.map_err(|_| NoVerdict)
     }
 
+    /// Asks the engine whether what is kept for an archive may be released; when it may, its promise has ended.
+    pub(crate) async fn ask_release(
+        &self,
+        engine: &DriverInputs,
+        archive: ArchiveId,
+    ) -> Result<ReleaseVerdict, NoVerdict> {
+        let token = self.next_token();
+        let verdict = slot(&self.releases, token)?;
+        engine.tell(Input::ReleaseAsked { token, archive }).await;
+        let verdict = verdict.await;
+        self.releases.lock().remove(&token);
+        verdict.map_err(|_| NoVerdict)
+    }
+
     /// Puts an offer to the engine.
     pub(crate) async fn ask_offer(
         &self,
@@ -125,6 +141,15 @@ impl Hosting {
             && slot.send(verdict).is_err()
         {
             tracing::debug!("nobody waits for a verdict any more");
+        }
+    }
+
+    /// The engine has decided on a release.
+    pub(crate) fn answer_release(&self, token: Token, verdict: ReleaseVerdict) {
+        if let Some(slot) = self.releases.lock().remove(&token)
+            && slot.send(verdict).is_err()
+        {
+            tracing::debug!("nobody waits for a release any more");
         }
     }
 

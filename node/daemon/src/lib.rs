@@ -22,6 +22,7 @@ mod hosting;
 mod identity;
 mod job;
 mod journal;
+mod ledger;
 mod links;
 mod membership;
 mod node;
@@ -37,6 +38,7 @@ mod serve;
 mod source;
 mod stripes;
 mod sync;
+mod uptime;
 mod waiting;
 
 pub use node::{Node, NodeOptions};

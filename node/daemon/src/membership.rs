@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use nuthatch_engine::boundary::{Domain, Input, MemberFacts};
+use nuthatch_engine::fairness::Stance;
 use nuthatch_format::{ByteCount, CircleId, NodeId, Timestamp, codec};
 use nuthatch_wire::attest::{AttestError, Attestation, Digest};
 use nuthatch_wire::bounded::{List, Opaque};
@@ -35,7 +36,8 @@ impl Node {
         loop {
             let members = self.circle.members();
             if told.as_ref() == Some(&members) {
-                return;
+                // Which archive each member is of, and so the account with it, may be another.
+                return self.vault_changed();
             }
             let others = members.iter().copied().filter(|node| *node != own);
             let facts = others
@@ -220,39 +222,47 @@ impl Node {
         let certificate = self
             .owned()
             .and_then(|owned| Opaque::new(owned.certificate.bytes().to_vec()).ok());
-        let quota = self.config().quota.unwrap_or_default();
-        let hosts = if quota == ByteCount::ZERO {
-            Capabilities::default()
-        } else {
-            Capabilities::HOST
-        };
+        let (capabilities, free) = self.own_terms();
         Hello {
             circle: self.circle.id(),
             roster: self.circle.read(Roster::digest).unwrap_or(Digest([0; 32])),
             name: Name::cut(&self.identity.name),
             agent: Name::cut(AGENT),
-            capabilities: hosts,
-            free: self.free_for_others(),
+            capabilities,
+            free,
             certificate,
             at: clock::now(),
         }
     }
 
-    /// What of the quota is not used yet, and is there on the disk. A hint: the engine's verdicts decide.
-    fn free_for_others(&self) -> ByteCount {
-        match self.vault_facts() {
-            Ok(facts) => {
-                let used = facts
-                    .used
-                    .values()
-                    .fold(ByteCount::ZERO, |sum, bytes| sum.saturating_add(*bytes));
-                facts.quota.saturating_sub(used).min(facts.disk_free)
-            }
+    /// What this node offers, and what of its quota is not used yet and is there on the disk. A hint: the engine's verdicts decide.
+    fn own_terms(&self) -> (Capabilities, ByteCount) {
+        let facts = match self.vault_facts() {
+            Ok(facts) => facts,
             Err(error) => {
                 tracing::debug!("the vault's disk can't be asked: {error}");
-                ByteCount::ZERO
+                return (Capabilities::default(), ByteCount::ZERO);
             }
+        };
+        let generous = if facts.generous {
+            Capabilities::GENEROUS
+        } else {
+            Capabilities::default()
+        };
+        let (stance, is_open) = match facts.stance.at(clock::now()) {
+            Stance::Open => (Capabilities::default(), facts.quota > ByteCount::ZERO),
+            Stance::Paused { .. } => (Capabilities::PAUSED, false),
+            Stance::Leaving => (Capabilities::LEAVING, false),
+        };
+        if !is_open {
+            return (generous.with(stance), ByteCount::ZERO);
         }
+        let used = facts
+            .used
+            .values()
+            .fold(ByteCount::ZERO, |sum, used| sum.saturating_add(*used));
+        let free = facts.quota.saturating_sub(used).min(facts.disk_free);
+        (generous.with(Capabilities::HOST), free)
     }
 }
 

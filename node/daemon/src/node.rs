@@ -36,12 +36,14 @@ use crate::events::Events;
 use crate::hosting::Hosting;
 use crate::identity::Identity;
 use crate::journal::JournalWriter;
+use crate::ledger::Ledgers;
 use crate::links::Links;
 use crate::outboards::Outboards;
 use crate::pulse::Pulse;
 use crate::repairs::RepairDesk;
 use crate::serve::AuditPace;
 use crate::setup;
+use crate::uptime::Uptime;
 use crate::waiting::Waiting;
 
 pub use start::NodeOptions;
@@ -83,6 +85,10 @@ pub struct Node {
     pub(crate) sent_trees: Outboards,
     /// Tells the engine.
     pub(crate) engine: DriverInputs,
+    /// What members and this node keep for each other, as both say.
+    pub(crate) ledgers: Ledgers,
+    /// How much of the time it runs.
+    pub(crate) uptime: Uptime,
     /// What the engine last said about its work, for those who wait for it.
     pub(crate) pulse: Pulse,
     pub(crate) events: Events,
@@ -156,12 +162,13 @@ impl Node {
 
     /// Reads the settings again, which a command has changed. Space for others, limits and losses to survive hold from now on; the name and
     /// where to listen, from the next start.
-    pub(crate) fn take_settings(&self) -> Result<(), Failure> {
+    pub(crate) fn take_settings(self: &Arc<Self>) -> Result<(), Failure> {
         let config = setup::load_config(self.home.root())?;
         let survive = config.survive;
         self.transport.set_limits(config.rate_limits());
         *self.config.write() = config;
         self.vault_changed();
+        self.tell_terms();
         if let Some(owned) = self.owned() {
             let archive = owned.archive;
             self.engine.tell_blocking(Input::SurviveSet { archive, survive });
@@ -170,7 +177,7 @@ impl Node {
     }
 
     /// Changes settings in their file, where everything else stays as it stands there, and has them hold from now on. Blocks.
-    pub(crate) fn change_settings(&self, change: impl FnOnce(&mut Config)) -> Result<(), Failure> {
+    pub(crate) fn change_settings(self: &Arc<Self>, change: impl FnOnce(&mut Config)) -> Result<(), Failure> {
         let _turn = self.settings_turn.lock();
         let mut config = setup::load_config(self.home.root())?;
         change(&mut config);
@@ -180,8 +187,18 @@ impl Node {
         self.take_settings()
     }
 
+    /// Notes that it ran since it was last noted.
+    pub(crate) fn count_uptime(&self) {
+        if let Err(error) = self.uptime.count() {
+            tracing::debug!("how long this node runs can't be noted: {error}");
+        }
+    }
+
     /// Ends the node: no new work, tasks are cancelled, connections closed. Takes at most 5 s.
     pub async fn shutdown(&self) {
+        if self.meets_others() {
+            self.count_uptime();
+        }
         self.stop.cancel();
         self.tasks.close();
         if tokio::time::timeout(SHUTDOWN_TASKS_MAX, self.tasks.wait())

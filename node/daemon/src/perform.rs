@@ -84,6 +84,15 @@ async fn answer(
                 .await?
                 .map(|answer| Some(Answer::Rows(answer)))
         }
+        Request::Host { change } => commands::host::run(&node, change)
+            .await
+            .map(|answer| Some(Answer::Host(answer))),
+        Request::PeerQuota(quota) => commands::host::peer_quota(&node, &quota)
+            .await
+            .map(|answer| Some(Answer::PeerQuota(answer))),
+        Request::Release(release) => unless_cancelled(&cancel, commands::host::release(&node, &release))
+            .await?
+            .map(|answer| Some(Answer::Release(answer))),
         Request::Limit(limit) => commands::limit::run(&node, limit)
             .await
             .map(|answer| Some(Answer::Limit(answer))),

@@ -10,17 +10,23 @@
 //!   segment before `EncodeEnded`, a shard in the vault before `OfferEnded`.
 //! - After a crash no operation is in flight: a new engine replays its records and begins again.
 
-use std::collections::BTreeMap;
+mod hosting;
+
 use std::sync::Arc;
 
 use nuthatch_erasure::{Scheme, ShardIndex};
 use nuthatch_format::{ArchiveId, ByteCount, LabelId, NodeId, Span, Timestamp};
 
 use crate::audits::{AuditCounts, AuditEnd, AuditTask, EndedAudit};
+use crate::fairness::{ReleaseVerdict, Stance};
 use crate::history::Standing;
 use crate::placement::Candidate;
 use crate::record::{Record, RecordKey};
 use crate::repair::{Due, HealthView, RepairSource};
+
+pub use hosting::{
+    AccountView, LeaseAsked, OfferFacts, OfferRefusal, OfferVerdict, Offered, StripeHere, VaultFacts,
+};
 
 /// One operation that the engine started; unique within one run of the engine, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +88,8 @@ pub struct HostTerms {
     pub generous: bool,
     /// How much more it could lease out.
     pub free: ByteCount,
+    /// What its person has said about hosting.
+    pub stance: Stance,
 }
 
 /// Which packs of the catalogue a page is wanted of, each in the order of `PackNumber`.
@@ -227,7 +235,7 @@ pub enum LeaseAnswer {
 /// Why a host grants no lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeaseRefusal {
-    /// It hosts for nobody, or has paused.
+    /// It hosts for nobody.
     NotHosting,
     /// The asker is not a member of the circle.
     NotMember,
@@ -235,6 +243,10 @@ pub enum LeaseRefusal {
     Full,
     /// It keeps too many archives already.
     TooManyArchives,
+    /// It takes nothing new for a while, or is about to leave.
+    Paused,
+    /// It keeps as much for the archive as it may, by what the archive's nodes keep for it.
+    Unbalanced,
 }
 
 /// How the encoding of a pack ended.
@@ -301,113 +313,6 @@ pub enum InventoryOutcome {
     },
     /// No verified answer.
     Failed,
-}
-
-/// What another node offers to put into this node's vault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offered {
-    /// A shard.
-    Shard {
-        /// Its stripe.
-        label: LabelId,
-        /// Which one.
-        index: ShardIndex,
-        /// What its pack holds, by the label.
-        kind: PackKind,
-        /// Whether the label's id stands in a believed segment that is here.
-        believed: bool,
-        /// What the vault has of this stripe.
-        here: StripeHere,
-        /// Whether a statement makes this node a mirror of the archive.
-        mirror: bool,
-    },
-    /// A segment of a line, or a statement, verified.
-    Journal,
-}
-
-/// What the vault already has of an offered shard's stripe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StripeHere {
-    /// Nothing.
-    Nothing,
-    /// This very shard.
-    SameShard,
-    /// Another shard of the stripe.
-    OtherShard,
-}
-
-/// An offer with everything a verdict needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OfferFacts {
-    /// Who brings it. It decides nothing but how many operations one node may have open.
-    pub from: NodeId,
-    /// Whose it is.
-    pub archive: ArchiveId,
-    /// Its length.
-    pub len: ByteCount,
-    /// What it is.
-    pub offered: Offered,
-}
-
-/// What a host says to an offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OfferVerdict {
-    /// Send it; its space is reserved until `OfferEnded`.
-    Accept,
-    /// It is here already: answer with a receipt. No `OfferEnded` follows.
-    Have,
-    /// Try again. No `OfferEnded` follows.
-    Busy {
-        /// When.
-        retry_after: Span,
-    },
-    /// No. No `OfferEnded` follows.
-    Refuse(OfferRefusal),
-}
-
-/// Why a host does not take what is offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum OfferRefusal {
-    /// The archive has no lease here.
-    NoLease,
-    /// The lease, the quota or the disk is full.
-    Full,
-    /// The label stands in no segment that this host has and believes.
-    NotBelieved,
-    /// Another shard of the stripe is here, and this host is no mirror.
-    StripeAlreadyHere,
-    /// The host does not talk to this node about this archive.
-    NotAllowed,
-    /// The bytes do not match the label.
-    Damaged,
-    /// The host speaks another version.
-    Version,
-}
-
-/// A question for a lease, with everything a verdict needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaseAsked {
-    /// Who asks.
-    pub from: NodeId,
-    /// For which archive.
-    pub archive: ArchiveId,
-    /// All that it wants to keep here, not an increment.
-    pub bytes: ByteCount,
-    /// Whether the archive belongs to a member of the circle. Without it a lease is renewed but not enlarged.
-    pub member: bool,
-}
-
-/// The vault as it is: replaces everything the engine knew of it, but for offers that have not ended.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct VaultFacts {
-    /// How much the person at this machine gives away in all; zero when this node hosts nothing.
-    pub quota: ByteCount,
-    /// Whether balance is ignored: this host asks nothing in return.
-    pub generous: bool,
-    /// What the file system has free.
-    pub disk_free: ByteCount,
-    /// What lies in the vault for each archive, journals included.
-    pub used: BTreeMap<ArchiveId, ByteCount>,
 }
 
 /// One thing that happened.
@@ -607,6 +512,18 @@ pub enum Input {
         /// What is offered.
         facts: OfferFacts,
     },
+    /// The person at this machine wants to release what is kept for an archive.
+    ReleaseAsked {
+        /// Answer with this.
+        token: Token,
+        /// Which archive.
+        archive: ArchiveId,
+    },
+    /// Something of an archive was read that is kept here, or claimed by its owner's phrase: it is being restored.
+    RestoreSeen {
+        /// Which archive.
+        archive: ArchiveId,
+    },
     /// What was accepted has arrived, or has not.
     OfferEnded {
         /// Which offer.
@@ -760,6 +677,13 @@ pub enum Effect {
         /// What to say.
         verdict: OfferVerdict,
     },
+    /// Answer whether what is kept for an archive may be released. When it may, nothing is promised to it any more.
+    AnswerRelease {
+        /// Of this question.
+        token: Token,
+        /// What to say.
+        verdict: ReleaseVerdict,
+    },
     /// Something a person may want to know. Acting on it is nobody's duty.
     Report(Event),
 }
@@ -879,6 +803,8 @@ pub enum Event {
         /// Which pack.
         pack: PackNumber,
     },
+    /// How an archive stands with this host has changed.
+    Account(AccountView),
     /// A host no longer names shards that it had signed for.
     ShardsLost {
         /// The host.

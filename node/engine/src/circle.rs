@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use nuthatch_format::{NodeId, Span, Timestamp};
 
 use crate::boundary::{Domain, Effect, Event, HostTerms, MemberFacts, OpId, PathClass};
+use crate::fairness::Stance;
 use crate::history::{History, Standing, next_hour};
 use crate::link::Link;
 use crate::outbox::{Alarm, Context};
@@ -73,7 +74,7 @@ impl Member {
     pub(crate) fn health(&self) -> HostHealth {
         match (self.history.standing, self.presence) {
             (Standing::Lost, _) => HostHealth::Lost,
-            (Standing::Leaving, _) => HostHealth::Leaving,
+            (Standing::Leaving | Standing::Departing, _) => HostHealth::Leaving,
             (Standing::Member, Presence::Gone { .. }) => HostHealth::Gone,
             (Standing::Member, Presence::Here { .. } | Presence::Away { .. }) => HostHealth::Sound,
         }
@@ -387,12 +388,25 @@ impl Circle {
             return None;
         };
         member.greeting = Greeting::Done(terms);
-        Some((*node, terms))
+        let node = *node;
+        self.take_stance(node, terms, cx);
+        Some((node, terms))
+    }
+
+    /// A member's own person has said that it will leave, or has taken that back. What is said of it here goes before.
+    fn take_stance(&mut self, node: NodeId, terms: HostTerms, cx: &mut Context<'_>) {
+        let standing = self.members.get(&node).map(|member| member.history.standing);
+        let is_leaving = terms.stance == Stance::Leaving;
+        match standing {
+            Some(Standing::Member) if is_leaving => self.set_standing(node, Standing::Departing, cx),
+            Some(Standing::Departing) if !is_leaving => self.set_standing(node, Standing::Member, cx),
+            Some(Standing::Member | Standing::Leaving | Standing::Lost | Standing::Departing) | None => {}
+        }
     }
 
     /// Takes terms that came unasked; says whether they are a connected member's.
-    pub(crate) fn learn_terms(&mut self, node: NodeId, terms: HostTerms) -> bool {
-        match self
+    pub(crate) fn learn_terms(&mut self, node: NodeId, terms: HostTerms, cx: &mut Context<'_>) -> bool {
+        let is_here = match self
             .members
             .get_mut(&node)
             .filter(|member| member.presence.is_here())
@@ -402,7 +416,11 @@ impl Circle {
                 true
             }
             None => false,
+        };
+        if is_here {
+            self.take_stance(node, terms, cx);
         }
+        is_here
     }
 
     /// Dials and greets whoever is due.

@@ -10,8 +10,9 @@ use rand::rngs::Xoshiro256PlusPlus;
 use crate::audits::AuditState;
 use crate::boundary::{Domain, Effect, HostTerms, Input};
 use crate::circle::{Circle, Greeting};
+use crate::fairness::Debt;
 use crate::history::History;
-use crate::host::Hosting;
+use crate::host::{Givers, Hosting};
 use crate::leases::{GrantedLease, HeldLease};
 use crate::outbox::{Alarm, Context, Outbox};
 use crate::owner::{Audits, Owner, OwnerLoad};
@@ -132,6 +133,12 @@ impl Engine {
                         self.replayed_audits.insert((archive, node), state);
                     }
                 }
+                Record::Debt {
+                    archive,
+                    lasted,
+                    counted_at,
+                } => self.hosting.replay_debt(archive, Debt { lasted, counted_at }),
+                Record::Restored { archive, at } => self.hosting.replay_restored(archive, at),
             }
         }
     }
@@ -149,7 +156,16 @@ impl Engine {
         match input {
             Input::Tick => {}
             Input::Vault(vault) => self.hosting.set_vault(vault),
-            Input::LeaseAsked { token, asked } => self.hosting.lease_asked(token, &asked, &mut cx),
+            Input::LeaseAsked { token, asked } => {
+                let givers = Givers {
+                    circle: &self.circle,
+                    owner: self.owner.as_ref(),
+                };
+                self.hosting.look(Some(asked.archive), &givers, &mut cx);
+                self.hosting.lease_asked(token, &asked, &mut cx);
+            }
+            Input::ReleaseAsked { token, archive } => self.hosting.release_asked(token, archive, &mut cx),
+            Input::RestoreSeen { archive } => self.hosting.restore_seen(archive, &mut cx),
             Input::Offered { token, facts } => self.hosting.offered(token, &facts, &mut cx),
             Input::OfferEnded { token, kept } => self.hosting.offer_ended(token, kept),
             Input::ArchiveOpened {
@@ -168,6 +184,7 @@ impl Engine {
                     self.owner = Some(owner.with_audits(audits));
                     self.greet_owner();
                 }
+                self.hosting.accounts_changed();
             }
             circle_input @ (Input::Members(_)
             | Input::Sighted { .. }
@@ -176,7 +193,10 @@ impl Engine {
             | Input::DialFailed { .. }
             | Input::GreetEnded { .. }
             | Input::StandingSet { .. }
-            | Input::TermsLearned { .. }) => self.handle_circle(circle_input),
+            | Input::TermsLearned { .. }) => {
+                self.handle_circle(circle_input);
+                self.hosting.accounts_changed();
+            }
             owner_input @ (Input::SurviveSet { .. }
             | Input::Endangered { .. }
             | Input::RepairNow { .. }
@@ -190,9 +210,15 @@ impl Engine {
             | Input::EncodeEnded { .. }
             | Input::TransferEnded { .. }
             | Input::SegmentsEnded { .. }
-            | Input::InventoryEnded { .. }
             | Input::AuditEnded { .. }
-            | Input::AuditWanted { .. }) => self.handle_owner(owner_input),
+            | Input::AuditWanted { .. }
+            | Input::InventoryEnded { .. }) => {
+                let is_account = matches!(owner_input, Input::InventoryEnded { .. });
+                self.handle_owner(owner_input);
+                if is_account {
+                    self.hosting.accounts_changed();
+                }
+            }
         }
         self.step();
     }
@@ -206,6 +232,7 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let mut alarm = Alarm::after(self.now);
         self.circle.alarm(&mut alarm, self.now, &self.rules.presence);
+        self.hosting.alarm(&mut alarm);
 
         if let Some(owner) = &self.owner {
             owner.alarm(&mut alarm);
@@ -252,12 +279,15 @@ impl Engine {
                 self.circle.set_standing(node, standing, &mut cx);
                 None
             }
-            Input::TermsLearned { node, terms } => {
-                self.circle.learn_terms(node, terms).then_some((node, terms))
-            }
+            Input::TermsLearned { node, terms } => self
+                .circle
+                .learn_terms(node, terms, &mut cx)
+                .then_some((node, terms)),
             Input::Tick
             | Input::Vault(_)
             | Input::LeaseAsked { .. }
+            | Input::ReleaseAsked { .. }
+            | Input::RestoreSeen { .. }
             | Input::Offered { .. }
             | Input::OfferEnded { .. }
             | Input::ArchiveOpened { .. }
@@ -279,7 +309,7 @@ impl Engine {
             | Input::AuditWanted { .. } => None,
         };
         if let (Some(owner), Some((node, terms))) = (&mut self.owner, greeted) {
-            owner.greeted(node, terms.accepts);
+            owner.greeted(node, accepts(&terms));
         }
     }
 
@@ -332,6 +362,8 @@ impl Engine {
             | Input::Tick
             | Input::Vault(_)
             | Input::LeaseAsked { .. }
+            | Input::ReleaseAsked { .. }
+            | Input::RestoreSeen { .. }
             | Input::Offered { .. }
             | Input::OfferEnded { .. }
             | Input::ArchiveOpened { .. }
@@ -350,7 +382,7 @@ impl Engine {
         let Some(owner) = &mut self.owner else { return };
         for (node, member) in self.circle.iter() {
             if let Greeting::Done(terms) = member.greeting {
-                owner.greeted(node, terms.accepts);
+                owner.greeted(node, accepts(&terms));
             }
         }
     }
@@ -367,11 +399,16 @@ impl Engine {
         if let Some(owner) = &mut self.owner {
             owner.step(&self.circle, &mut cx);
         }
+        let givers = Givers {
+            circle: &self.circle,
+            owner: self.owner.as_ref(),
+        };
+        self.hosting.look(None, &givers, &mut cx);
     }
 
     /// What this node says in its greetings.
     pub fn terms(&self) -> HostTerms {
-        self.hosting.terms(&self.rules.host)
+        self.hosting.terms(&self.rules.host, self.now)
     }
 
     /// What this node has promised an archive: all that it may keep here, and until when.
@@ -431,4 +468,9 @@ impl Engine {
             owner: self.owner.as_ref().map(Owner::load).unwrap_or_default(),
         }
     }
+}
+
+/// Whether a host that says this takes anything new.
+const fn accepts(terms: &HostTerms) -> bool {
+    terms.accepts && terms.stance.is_open()
 }

@@ -32,6 +32,9 @@ pub enum Standing {
     /// It never comes back: what it kept is rebuilt now.
     #[n(2)]
     Lost,
+    /// Its own person says that it will leave: as `Leaving`, until that is taken back there.
+    #[n(3)]
+    Departing,
 }
 
 /// One member's past, as this node has seen it.

@@ -1,6 +1,8 @@
 //! The host's side: leases granted, offers accepted, space counted. Keeps the books of a vault; the rules are in `leases` and `offers`.
 //!
-//! Never promises or accepts more than the quota and the disk hold. Draining, audits and the ledger come later.
+//! Never promises or accepts more than the quota and the disk hold, and nothing new on a holiday.
+
+mod accounts;
 
 use std::collections::BTreeMap;
 
@@ -9,11 +11,16 @@ use nuthatch_format::{ArchiveId, ByteCount, LabelId, NodeId, Timestamp};
 use crate::boundary::{
     Effect, HostTerms, LeaseAnswer, LeaseAsked, OfferFacts, OfferVerdict, Offered, Token, VaultFacts,
 };
+use crate::fairness::{Debt, ReleaseVerdict};
 use crate::leases::{GrantedLease, IsMember, Quota, grant};
 use crate::offers::{VaultState, verdict};
-use crate::outbox::Context;
-use crate::record::Record;
+use crate::outbox::{Alarm, Context};
+use crate::record::{Record, RecordKey};
 use crate::rules::{ARCHIVES_HOSTED_MAX, HostRules, OFFERS_MAX};
+
+pub(crate) use accounts::Givers;
+
+use accounts::Accounts;
 
 /// An accepted offer that has not ended.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +37,7 @@ pub(crate) struct Hosting {
     vault: VaultFacts,
     granted: BTreeMap<ArchiveId, GrantedLease>,
     open: BTreeMap<Token, Open>,
+    accounts: Accounts,
 }
 
 impl Hosting {
@@ -41,6 +49,56 @@ impl Hosting {
 
     pub(crate) fn set_vault(&mut self, vault: VaultFacts) {
         self.vault = vault;
+        self.accounts.touch();
+    }
+
+    pub(crate) fn replay_debt(&mut self, archive: ArchiveId, debt: Debt) {
+        self.accounts.replay_debt(archive, debt);
+    }
+
+    pub(crate) fn replay_restored(&mut self, archive: ArchiveId, at: Timestamp) {
+        self.accounts.replay_restored(archive, at);
+    }
+
+    /// What others keep for us may have changed.
+    pub(crate) fn accounts_changed(&mut self) {
+        self.accounts.touch();
+    }
+
+    /// Looks at all accounts when it is time; at once where an archive asks for something.
+    pub(crate) fn look(&mut self, asker: Option<ArchiveId>, givers: &Givers<'_>, cx: &mut Context<'_>) {
+        if asker.is_none() && !self.accounts.is_due(cx.now) {
+            return;
+        }
+        let all = self.archives().chain(asker);
+        let kept = all.map(|archive| (archive, self.used_by(archive))).collect();
+        self.accounts.look(&kept, &self.vault, givers, cx);
+    }
+
+    pub(crate) fn alarm(&self, alarm: &mut Alarm) {
+        self.accounts.alarm(alarm);
+    }
+
+    /// Something of an archive that is kept here was read, or claimed.
+    pub(crate) fn restore_seen(&mut self, archive: ArchiveId, cx: &mut Context<'_>) {
+        if self.archives().any(|kept| kept == archive) {
+            self.accounts.restore_seen(archive, cx);
+        }
+    }
+
+    /// The person at this machine wants to release what is kept for an archive.
+    pub(crate) fn release_asked(&mut self, token: Token, archive: ArchiveId, cx: &mut Context<'_>) {
+        let lease = self.granted.get(&archive);
+        let verdict = if lease.is_none() && self.used_by(archive) == ByteCount::ZERO {
+            ReleaseVerdict::Nothing
+        } else {
+            let until = lease.map(|lease| lease.until);
+            self.accounts.may_release(archive, until, cx.now, &cx.rules.fair)
+        };
+        if verdict == ReleaseVerdict::Granted && self.granted.remove(&archive).is_some() {
+            cx.out.push(Effect::Forget(RecordKey::Granted(archive)));
+        }
+        cx.out.push(Effect::AnswerRelease { token, verdict });
     }
 
     pub(crate) fn lease_asked(&mut self, token: Token, asked: &LeaseAsked, cx: &mut Context<'_>) {
@@ -48,6 +106,9 @@ impl Hosting {
             bytes: self.effective_quota(&cx.rules.host),
             promised_to_others: self.promised_without(asked.archive),
             has_place: self.granted.len() < ARCHIVES_HOSTED_MAX,
+            balanced: self.accounts.most(asked.archive),
+            own_limit: self.vault.limits.get(&asked.archive).copied(),
+            is_open: self.vault.stance.at(cx.now).is_open(),
         };
         let is_member = if asked.member { IsMember::Yes } else { IsMember::No };
         let held = self.granted.get(&asked.archive);
@@ -68,7 +129,7 @@ impl Hosting {
             Offered::Shard { label, .. } => Some(label),
             Offered::Journal => None,
         };
-        let state = self.state_for(facts, stripe);
+        let state = self.state_for(facts, stripe, cx.now);
         let said = verdict(facts, &state, cx.now, &cx.rules.host);
         if said == OfferVerdict::Accept {
             let open = Open {
@@ -92,20 +153,23 @@ impl Hosting {
             let used = self.vault.used.entry(open.archive).or_default();
             *used = used.saturating_add(kept);
             self.vault.disk_free = self.vault.disk_free.saturating_sub(kept);
+            self.accounts.touch();
         }
     }
 
     /// What this node says in a greeting.
-    pub(crate) fn terms(&self, rules: &HostRules) -> HostTerms {
+    pub(crate) fn terms(&self, rules: &HostRules, now: Timestamp) -> HostTerms {
         let quota = self.effective_quota(rules);
         let promised: u64 = self
             .archives()
             .map(|archive| self.promised_to(archive).0)
             .fold(0, u64::saturating_add);
+        let stance = self.vault.stance.at(now);
         HostTerms {
-            accepts: self.vault.quota > ByteCount::ZERO,
+            accepts: self.vault.quota > ByteCount::ZERO && stance.is_open(),
             generous: self.vault.generous,
             free: quota.saturating_sub(ByteCount(promised)),
+            stance,
         }
     }
 
@@ -168,7 +232,7 @@ impl Hosting {
             .fold(ByteCount::ZERO, |sum, open| sum.saturating_add(open.len))
     }
 
-    fn state_for(&self, facts: &OfferFacts, stripe: Option<LabelId>) -> VaultState {
+    fn state_for(&self, facts: &OfferFacts, stripe: Option<LabelId>, now: Timestamp) -> VaultState {
         let reserved = self.reserved(|_| true);
         let kept = self
             .vault
@@ -188,6 +252,9 @@ impl Hosting {
                     .open
                     .values()
                     .any(|open| open.archive == facts.archive && open.stripe == stripe),
+            balanced: self.accounts.most(facts.archive),
+            own_limit: self.vault.limits.get(&facts.archive).copied(),
+            is_open: self.vault.stance.at(now).is_open(),
         }
     }
 }

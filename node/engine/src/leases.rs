@@ -1,7 +1,7 @@
 //! Space that is promised: how much of a lease may be used for what, when an owner asks for one, and what a host grants. Pure.
 //!
-//! An expired lease deletes nothing: it only takes no new data until it is renewed. The ledger of who keeps how much for whom comes
-//! later and will be one more argument of `grant`.
+//! An expired lease deletes nothing: it only takes no new data until it is renewed. What an archive may keep by its balance is decided
+//! in `fairness`.
 
 use nuthatch_format::{ByteCount, Span, Timestamp};
 
@@ -102,12 +102,18 @@ pub struct Quota {
     pub promised_to_others: ByteCount,
     /// Whether there is a place for one more archive.
     pub has_place: bool,
+    /// What the archive that asks may keep at most, by its balance; `None`: whatever it likes.
+    pub balanced: Option<ByteCount>,
+    /// What the person at this machine lets it keep at most; `None`: no word on it.
+    pub own_limit: Option<ByteCount>,
+    /// Whether anything new is taken now.
+    pub is_open: bool,
 }
 
 /// What a host answers to a request for `asked` bytes in all.
 ///
 /// What was granted before is renewed, whatever has happened since: a backup that is here stays welcome. Only enlarging needs
-/// membership and quota, and gives what is left when that is less than was asked for.
+/// membership, quota, balance and an open host, and gives what is left when that is less than was asked for.
 pub fn grant(
     held: Option<&GrantedLease>,
     asked: ByteCount,
@@ -118,13 +124,17 @@ pub fn grant(
     let before = held.map_or(ByteCount::ZERO, |held| held.bytes);
     let until = now.after(rules.term);
     let left = quota.bytes.saturating_sub(quota.promised_to_others);
+    let caps = [quota.balanced, quota.own_limit];
+    let left = caps.into_iter().flatten().fold(left, ByteCount::min);
     let bytes = match is_member {
-        IsMember::Yes => before.max(asked.min(left)),
-        IsMember::No => before,
+        IsMember::Yes if quota.is_open => before.max(asked.min(left)),
+        IsMember::Yes | IsMember::No => before,
     };
     match held {
         None if is_member == IsMember::No => LeaseAnswer::Refused(LeaseRefusal::NotMember),
         None if quota.bytes == ByteCount::ZERO => LeaseAnswer::Refused(LeaseRefusal::NotHosting),
+        None if !quota.is_open => LeaseAnswer::Refused(LeaseRefusal::Paused),
+        None if quota.balanced == Some(ByteCount::ZERO) => LeaseAnswer::Refused(LeaseRefusal::Unbalanced),
         None if !quota.has_place => LeaseAnswer::Refused(LeaseRefusal::TooManyArchives),
         None if bytes == ByteCount::ZERO => LeaseAnswer::Refused(LeaseRefusal::Full),
         Some(_) | None => LeaseAnswer::Granted { bytes, until },

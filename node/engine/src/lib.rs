@@ -8,10 +8,12 @@
 
 pub mod audits;
 pub mod boundary;
+pub mod capacity;
 mod circle;
 pub mod durability;
 mod engine;
 pub mod exposure;
+pub mod fairness;
 pub mod history;
 mod host;
 pub mod leases;

@@ -27,6 +27,12 @@ pub struct VaultState {
     pub open_from_node_count: usize,
     /// Whether a shard of the same stripe is arriving.
     pub stripe_arriving: bool,
+    /// What the archive may keep in shards by its balance; `None`: whatever its lease allows.
+    pub balanced: Option<ByteCount>,
+    /// What the person at this machine lets the archive keep at most; `None`: no word on it.
+    pub own_limit: Option<ByteCount>,
+    /// Whether new shards are taken now. Segments are: without them nobody could follow the journal of what is here.
+    pub is_open: bool,
 }
 
 /// Whether this host takes what is offered.
@@ -61,6 +67,16 @@ pub fn verdict(facts: &OfferFacts, vault: &VaultState, now: Timestamp, rules: &H
             }
             if !believed {
                 return OfferVerdict::Refuse(OfferRefusal::NotBelieved);
+            }
+            if !vault.is_open {
+                return OfferVerdict::Refuse(OfferRefusal::Paused);
+            }
+            let after = vault.archive_used.saturating_add(facts.len);
+            if vault.balanced.is_some_and(|balanced| after > balanced) {
+                return OfferVerdict::Refuse(OfferRefusal::Unbalanced);
+            }
+            if vault.own_limit.is_some_and(|limit| after > limit) {
+                return OfferVerdict::Refuse(OfferRefusal::Full);
             }
             if vault.stripe_arriving {
                 return busy;
@@ -106,6 +122,9 @@ mod tests {
             open_count: 0,
             open_from_node_count: 0,
             stripe_arriving: false,
+            balanced: None,
+            own_limit: None,
+            is_open: true,
         }
     }
 
@@ -226,6 +245,44 @@ mod tests {
             ..shard(1, PackKind::Data, StripeHere::Nothing, true)
         };
         assert_eq!(said(&journal, &expired), refused);
+    }
+
+    #[test]
+    fn a_paused_host_and_one_that_gets_too_little_take_the_journal_and_sign_for_what_is_here() {
+        let paused = VaultState {
+            is_open: false,
+            ..vault()
+        };
+        let unbalanced = VaultState {
+            archive_used: ByteCount(50),
+            balanced: Some(ByteCount(100)),
+            ..vault()
+        };
+        let (new, here) = (StripeHere::Nothing, StripeHere::SameShard);
+        let limited = VaultState {
+            own_limit: Some(ByteCount(50)),
+            ..vault()
+        };
+        for (vault, reason) in [
+            (paused, OfferRefusal::Paused),
+            (unbalanced, OfferRefusal::Unbalanced),
+            (limited, OfferRefusal::Full),
+        ] {
+            for kind in [PackKind::Data, PackKind::Meta] {
+                let offer = shard(51, kind, new, true);
+                assert_eq!(said(&offer, &vault), OfferVerdict::Refuse(reason));
+                assert_eq!(said(&shard(51, kind, here, true), &vault), OfferVerdict::Have);
+            }
+            let journal = OfferFacts {
+                offered: Offered::Journal,
+                ..shard(51, PackKind::Data, new, true)
+            };
+            assert_eq!(said(&journal, &vault), OfferVerdict::Accept);
+        }
+        assert_eq!(
+            said(&shard(50, PackKind::Data, new, true), &unbalanced),
+            OfferVerdict::Accept
+        );
     }
 
     #[test]

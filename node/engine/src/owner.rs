@@ -379,6 +379,11 @@ impl Owner {
         }
     }
 
+    /// What a member keeps of the archive, by its signatures; `None` while it has promised space and not yet shown in this run what it has.
+    pub(crate) fn given_by(&self, node: NodeId, now: Timestamp) -> Option<ByteCount> {
+        self.hosts.given_by(node, now)
+    }
+
     /// A host's lease and what it keeps of the archive.
     pub(crate) fn lease_at(&self, node: NodeId) -> Option<(HeldLease, ByteCount)> {
         self.hosts.view(node)

@@ -4,7 +4,7 @@
 //! They stay on this machine; their layout is versioned by `RECORD_VERSION`.
 
 use minicbor::{Decode, Encode};
-use nuthatch_format::{ArchiveId, ByteCount, NodeId, Timestamp};
+use nuthatch_format::{ArchiveId, ByteCount, NodeId, Span, Timestamp};
 
 use crate::audits::AuditState;
 use crate::history::History;
@@ -83,6 +83,29 @@ pub enum Record {
         #[n(2)]
         state: AuditState,
     },
+    /// An archive keeps more here than it may.
+    #[n(8)]
+    Debt {
+        /// Which archive.
+        #[n(0)]
+        archive: ArchiveId,
+        /// For so long, of the time that counts.
+        #[n(1)]
+        lasted: Span,
+        /// Up to when that was counted.
+        #[n(2)]
+        counted_at: Timestamp,
+    },
+    /// An archive that is kept here is being restored.
+    #[n(9)]
+    Restored {
+        /// Which archive.
+        #[n(0)]
+        archive: ArchiveId,
+        /// When something of it was last read.
+        #[n(1)]
+        at: Timestamp,
+    },
 }
 
 /// Where a record is kept: two records with equal keys replace each other.
@@ -98,6 +121,10 @@ pub enum RecordKey {
     Known(NodeId),
     /// Of `Record::Audited`.
     Audited(ArchiveId, NodeId),
+    /// Of `Record::Debt`.
+    Debt(ArchiveId),
+    /// Of `Record::Restored`.
+    Restored(ArchiveId),
 }
 
 /// Why bytes are not a record.
@@ -135,6 +162,8 @@ impl Record {
             Self::Granted { archive, .. } => RecordKey::Granted(archive),
             Self::Known { node, .. } => RecordKey::Known(node),
             Self::Audited { archive, node, .. } => RecordKey::Audited(archive, node),
+            Self::Debt { archive, .. } => RecordKey::Debt(archive),
+            Self::Restored { archive, .. } => RecordKey::Restored(archive),
         }
     }
 
@@ -175,6 +204,8 @@ impl RecordKey {
             Self::Granted(archive) => (2, &[archive.as_bytes()]),
             Self::Known(node) => (3, &[node.as_bytes()]),
             Self::Audited(archive, node) => (4, &[archive.as_bytes(), node.as_bytes()]),
+            Self::Debt(archive) => (8, &[archive.as_bytes()]),
+            Self::Restored(archive) => (9, &[archive.as_bytes()]),
         };
         let mut bytes = vec![tag];
         for id in ids {
@@ -193,7 +224,7 @@ mod tests {
     use crate::targets::WEEK_HOURS;
 
     fn records() -> impl Strategy<Value = Record> {
-        (0..5_u8, any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u64; 3]>()).prop_map(
+        (0..7_u8, any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u64; 3]>()).prop_map(
             |(kind, one, two, numbers)| {
                 let (archive, node) = (ArchiveId::from_bytes(one), NodeId::from_bytes(two));
                 let [bytes, at, until] = numbers;
@@ -220,7 +251,7 @@ mod tests {
                             ..History::new(at)
                         }),
                     },
-                    _ => Record::Audited {
+                    4 => Record::Audited {
                         archive,
                         node,
                         state: AuditState {
@@ -233,6 +264,12 @@ mod tests {
                             found_out: (bytes.0 % 3 == 0).then_some(AuditWord::Wrong),
                         },
                     },
+                    5 => Record::Debt {
+                        archive,
+                        lasted: Span(bytes.0),
+                        counted_at: at,
+                    },
+                    _ => Record::Restored { archive, at },
                 }
             },
         )

@@ -65,8 +65,9 @@ pub const LEASE_RESERVE_DIVISOR: u64 = 10;
 /// A lease is renewed on contact when one part in this many of its time has passed.
 pub const LEASE_RENEW_DIVISOR: u64 = 3;
 
-/// Effects that may wait to be drained after one input (count): each member and each operation can cause a few.
-pub const EFFECTS_MAX: usize = 8 * MEMBERS_MAX + 4 * WINDOW_MAX;
+/// Effects that may wait to be drained after one input (count): each member and each operation can cause a few, and each archive that
+/// is kept here one of its account and one to remember it by.
+pub const EFFECTS_MAX: usize = 8 * MEMBERS_MAX + 4 * WINDOW_MAX + 2 * ARCHIVES_HOSTED_MAX;
 
 const _: () = assert!(TRANSFERS_PER_HOST_MAX <= TRANSFERS_MAX && TRANSFERS_MAX <= DOUBTS_MAX);
 const _: () = assert!(
@@ -95,6 +96,27 @@ pub struct Rules {
     pub host: HostRules,
     /// What hosts are challenged for, and how often.
     pub audit: AuditRules,
+    /// How much a host asks for in return.
+    pub fair: FairRules,
+}
+
+/// How much a host asks for in return, and what follows when it does not get that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FairRules {
+    /// What anybody may keep here who keeps nothing for us: for a first backup, and all that a freeloader ever gets, twice over.
+    pub allowance: ByteCount,
+    /// How much more than it keeps for us an archive may keep here, in hundredths: shards are not of one size, and friends don't count.
+    pub tolerance_percent: u16,
+    /// For how long it is told that it keeps too much before nothing new is taken: two weeks, as long as a holiday.
+    pub warning: Span,
+    /// How long after that this host's person may release what is here. A quarter of a year.
+    pub release: Span,
+    /// Most that one gap between two looks counts.
+    pub gap_max: Span,
+    /// How long an archive counts as being restored after something of it was last read: a month.
+    pub restore_quiet: Span,
+    /// Pause between two looks at all accounts.
+    pub look: Span,
 }
 
 /// When members are dialled and counted.
@@ -254,6 +276,15 @@ impl Default for Rules {
                 busy_retry: Span::from_millis(500),
             },
             audit: AuditRules::default(),
+            fair: FairRules {
+                allowance: ByteCount(5_000_000_000),
+                tolerance_percent: 25,
+                warning: Span::from_days(14),
+                release: Span::from_days(90),
+                gap_max: Span::from_days(1),
+                restore_quiet: Span::from_days(30),
+                look: Span::from_secs(60),
+            },
         }
     }
 }

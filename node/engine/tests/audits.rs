@@ -98,6 +98,7 @@ impl Bench {
                     accepts: true,
                     generous: false,
                     free: ByteCount(1 << 40),
+                    ..HostTerms::default()
                 }),
             }),
             Effect::AskLease { op, bytes, .. } => Some(Input::LeaseEnded {
@@ -157,7 +158,8 @@ impl Bench {
             | Effect::Encode { .. }
             | Effect::Transfer { .. }
             | Effect::AnswerLease { .. }
-            | Effect::AnswerOffer { .. } => None,
+            | Effect::AnswerOffer { .. }
+            | Effect::AnswerRelease { .. } => None,
         }
     }
 

@@ -104,6 +104,7 @@ impl Bench {
                     accepts: true,
                     generous: false,
                     free: ByteCount(MIB << 10),
+                    ..HostTerms::default()
                 };
                 Some(Input::GreetEnded {
                     op,
@@ -188,7 +189,8 @@ impl Bench {
             | Effect::AnswerRepairPlan { .. }
             | Effect::Audit { .. }
             | Effect::AnswerLease { .. }
-            | Effect::AnswerOffer { .. } => None,
+            | Effect::AnswerOffer { .. }
+            | Effect::AnswerRelease { .. } => None,
         }
     }
 

@@ -60,8 +60,8 @@ impl World {
     fn perform(&mut self, at: NodeIndex, effect: &Effect) {
         let life = self.nodes[at].life;
         match *effect {
-            // Records are kept by then.
-            Effect::Persist(_) | Effect::Forget(_) => {}
+            // Records are kept by then, and only a person asks for a release.
+            Effect::Persist(_) | Effect::Forget(_) | Effect::AnswerRelease { .. } => {}
             Effect::AnswerRepairPlan { ref view, is_cut, .. } => {
                 self.nodes[at].plan = Some((Arc::clone(view), is_cut));
             }
@@ -197,6 +197,7 @@ impl World {
             | Effect::Transfer { .. }
             | Effect::AnswerLease { .. }
             | Effect::AnswerOffer { .. }
+            | Effect::AnswerRelease { .. }
             | Effect::Report(_) => return,
         };
         self.ask(at, question.0, index_of(question.1), question.2);

@@ -10,6 +10,7 @@ use crate::bulk::Refusal;
 use crate::hostile;
 use crate::inventory::{Holding, InventoryDigests, InventoryRoot};
 use crate::lease::{Lease, LeaseRefusal};
+use crate::ledger::{Balance, Stance};
 use nuthatch_erasure::ShardIndex;
 
 fn key() -> KeyPair {
@@ -96,7 +97,41 @@ fn requests() -> Vec<Request> {
                 group: u32::MAX,
             }]),
         }),
+        Request::Ledger(ledger(Balance::Even, Stance::Paused)),
+        Request::Ledger(LedgerView {
+            archive: None,
+            evidence: None,
+            allowed: None,
+            needed: None,
+            ..ledger(Balance::Releasable, Stance::Leaving)
+        }),
     ]
+}
+
+fn ledger(balance: Balance, stance: Stance) -> LedgerView {
+    let digests = InventoryDigests::of([holding(0)]).unwrap();
+    LedgerView {
+        archive: Some(archive()),
+        keeps: ByteCount(u64::MAX),
+        kept: ByteCount(1),
+        evidence: Some(Attestation::sign(&root(&digests), &key()).unwrap()),
+        allowed: Some(ByteCount(5)),
+        balance,
+        stance,
+        needed: Some(u64::MAX),
+    }
+}
+
+fn root(digests: &InventoryDigests) -> InventoryRoot {
+    InventoryRoot {
+        archive: archive(),
+        host: host(),
+        nonce: Nonce([1; 32]),
+        root: digests.table().root(),
+        count: digests.count(),
+        bytes: ByteCount(2),
+        at: Timestamp(1),
+    }
 }
 
 fn segment_receipt(sequence: u64) -> Attestation<SegmentReceipt> {
@@ -113,15 +148,7 @@ fn segment_receipt(sequence: u64) -> Attestation<SegmentReceipt> {
 
 fn replies() -> Vec<Reply> {
     let digests = InventoryDigests::of([holding(0), holding(1)]).unwrap();
-    let root = InventoryRoot {
-        archive: archive(),
-        host: host(),
-        nonce: Nonce([1; 32]),
-        root: digests.table().root(),
-        count: 2,
-        bytes: ByteCount(2),
-        at: Timestamp(1),
-    };
+    let root = root(&digests);
     let lease = Lease {
         archive: archive(),
         host: host(),
@@ -163,6 +190,11 @@ fn replies() -> Vec<Reply> {
             Proof::Missing,
         ]))),
         Reply::Audit(AuditReply::Detached),
+        Reply::Ledger(ledger(
+            Balance::Warned(Timestamp(u64::MAX)),
+            Stance::PausedUntil(Timestamp(1)),
+        )),
+        Reply::Ledger(ledger(Balance::Stopped(Timestamp(1)), Stance::Open)),
     ]
 }
 
@@ -170,7 +202,7 @@ fn replies() -> Vec<Reply> {
 fn a_question_of_a_newer_program_is_told_from_one_that_is_none() {
     let last = requests().iter().map(|request| codec::encode(request)[1]).max();
     assert_eq!(last.map(u32::from), Some(REQUEST_LAST));
-    for newer in [&[0x82, 12, 0xf6][..], &[0x81, 0x18, 200], &[0x82, 12]] {
+    for newer in [&[0x82, 13, 0xf6][..], &[0x81, 0x18, 200], &[0x82, 13]] {
         assert!(codec::decode::<Request>(newer).is_err());
         assert_eq!(ErrorCode::of_unread(newer), ErrorCode::Version);
     }

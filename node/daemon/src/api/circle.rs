@@ -29,6 +29,8 @@ pub struct JoinAnswer {
     pub peer_id: String,
     /// How many nodes it has, this one included.
     pub members: u32,
+    /// What this node may safely promise to others, by its disk and, where that is known, its line.
+    pub safe_bytes: u64,
 }
 
 /// Nodes that wait for a person.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::audit::{AuditAnswer, AuditShown};
 use super::circle::{ApproveAnswer, InviteAnswer, JoinAnswer, PeerName, WaitingAnswer};
 use super::failure::Exit;
-use super::host::LimitAnswer;
+use super::host::{HostAnswer, LimitAnswer, PeerQuotaAnswer, ReleaseAnswer};
 use super::repair::{PeerStandingAnswer, RepairStanding, RepairSummary};
 
 /// One message of a stream; in JSON each has `message_type`.
@@ -202,6 +202,12 @@ pub enum Answer {
     Approve(ApproveAnswer),
     /// To `limit`.
     Limit(LimitAnswer),
+    /// To `host quota`, `pause`, `resume`, `leave`, `stay` and `generous`.
+    Host(HostAnswer),
+    /// To `peer set --quota`.
+    PeerQuota(PeerQuotaAnswer),
+    /// To `host release`.
+    Release(ReleaseAnswer),
 }
 
 impl Answer {
@@ -425,6 +431,22 @@ pub struct PeerRow {
     pub hosted_for_me: u64,
     /// Bytes that I keep for it.
     pub hosted_for_them: u64,
+    /// Bytes that it lets this archive keep there by the balance, as it last said; `null`: it asks nothing in return, or has not said.
+    pub allowed_there: Option<u64>,
+    /// How this archive stands with it: `even`, `warned`, `stopped` or `releasable`; `unknown` before it has said.
+    pub balance_there: String,
+    /// Bytes that its archive may keep here by the balance; `null`: nothing is asked in return.
+    pub allowed_here: Option<u64>,
+    /// How its archive stands here, by the same words.
+    pub balance_here: String,
+    /// Bytes that a person here lets it keep at most; `null`: no word on it.
+    pub quota: Option<u64>,
+    /// `open`, `paused` or `leaving`, as its person says.
+    pub stance: String,
+    /// When its holiday ends by itself.
+    pub paused_until: Option<String>,
+    /// Whether both say the same of what each keeps for the other; `null` before it has said.
+    pub ledger_agrees: Option<bool>,
     /// Last contact.
     pub last_seen: Option<String>,
     /// When it was last asked for a proof that it gave; until its first audit, its last signed inventory.
@@ -469,6 +491,10 @@ pub struct StatusAnswer {
     pub hosted_bytes: u64,
     /// Bytes that it would keep at most.
     pub quota_bytes: u64,
+    /// `open`, `paused` or `leaving`: what its person has said about hosting.
+    pub stance: String,
+    /// When its holiday ends by itself.
+    pub paused_until: Option<String>,
     /// The last proof by any host.
     pub last_proof: Option<String>,
     /// How repairs stand.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::host::Limit;
+use super::host::{HostChange, Limit, PeerQuota, Release};
 use super::repair::{PeerStanding, Repair};
 use super::secret::Secret;
 
@@ -50,6 +50,15 @@ pub enum Request {
     Limit(Limit),
     /// Has hosts prove what they keep. Messages: status, warning. Answer: `Answer::Audit`.
     Audit(Audit),
+    /// This node as a host: changes what is asked for, and tells how it stands. Answer: `Answer::Host`.
+    Host {
+        /// What to change.
+        change: HostChange,
+    },
+    /// What a member may keep here at most. Answer: `Answer::PeerQuota`.
+    PeerQuota(PeerQuota),
+    /// Deletes what is kept for a member, where that may be. Answer: `Answer::Release`.
+    Release(Release),
     /// Streams `Message::Event` until cancelled; it has no answer of its own.
     Events {},
 }
@@ -81,6 +90,8 @@ impl Request {
             | Self::Kit {}
             | Self::Snapshots(_)
             | Self::Limit(_)
+            | Self::Host { .. }
+            | Self::PeerQuota(_)
             | Self::InitArchive(_) => Reach::Home,
             Self::Approve(_)
             | Self::Audit(_)
@@ -88,6 +99,7 @@ impl Request {
             | Self::Ls(_)
             | Self::PeerStanding(_)
             | Self::Repair(_)
+            | Self::Release(_)
             | Self::Restore(_)
             | Self::Verify(_) => Reach::Members,
             Self::Join(_) | Self::Recover(_) => Reach::Anybody,

@@ -59,3 +59,32 @@ pub(crate) fn bytes_held(owned: &Owned) -> Result<BTreeMap<NodeId, ByteCount>, I
         }
     }
 }
+
+/// Shards of the newest stripes that a node keeps and none of the others that count (count).
+pub(crate) fn needed_of(
+    owned: &Owned,
+    node: &NodeId,
+    counts: impl Fn(&NodeId) -> bool,
+) -> Result<u64, IndexError> {
+    let (mut needed, mut after) = (0, None);
+    loop {
+        let page = owned.catalogue.packs_page(after, PAGE)?;
+        let Some(last) = page.last() else {
+            return Ok(needed);
+        };
+        after = Some(last.number);
+        for stripe in page.iter().filter_map(|pack| pack.stripes.last()) {
+            let held: BTreeSet<_> = stripe
+                .holders
+                .iter()
+                .filter(|holder| holder.node != *node && counts(&holder.node))
+                .map(|holder| holder.index)
+                .collect();
+            let only_there = stripe
+                .holders
+                .iter()
+                .filter(|holder| holder.node == *node && !held.contains(&holder.index));
+            needed += only_there.count() as u64;
+        }
+    }
+}

@@ -13,6 +13,7 @@ use nuthatch_wire::membership::{
 use nuthatch_wire::message::RosterItem;
 
 use super::blocking;
+use super::host;
 use super::invite::{circle_failure, texts};
 use crate::api::{Exit, Failure, Join, JoinAnswer, rfc3339};
 use crate::node::Node;
@@ -72,6 +73,7 @@ fn answer(node: &Node, invitation: &Invitation) -> JoinAnswer {
         circle_id: invitation.terms().circle.to_string(),
         peer_id: nuthatch_transport::peer_id_text(node.identity.node),
         members: u32::try_from(node.circle.members().len()).unwrap_or(u32::MAX),
+        safe_bytes: host::safe_bytes(node).unwrap_or_default(),
     }
 }
 

@@ -10,10 +10,12 @@ use nuthatch_engine::repair::HostHealth;
 use nuthatch_format::{ByteCount, NodeId, Timestamp};
 use nuthatch_wire::message::RosterItem;
 
+use super::host::{paused_until, stance_word};
 use super::peer::health_word;
 use super::{audit, blocking, catalogue_failure, hosts, say_as_of};
 use crate::api::{Failure, Outlet, PeerRow, Peers, PeersAnswer, rfc3339};
 use crate::clock;
+use crate::ledger::{Heard, rank};
 use crate::node::{Node, load_records};
 
 /// Shows the circle without this node; with `all`, also those who wait or were removed.
@@ -45,6 +47,7 @@ fn gather(node: &Node, all: bool) -> Result<PeersAnswer, Failure> {
     };
     let histories = histories(node)?;
     let drained = node.repairs.state().drained;
+    let quotas = node.config().peer_quotas;
     let mut peers = Vec::new();
     for peer in members.iter().chain(&waiting).chain(&removed) {
         let last_proof = match &owned {
@@ -53,6 +56,9 @@ fn gather(node: &Node, all: bool) -> Result<PeersAnswer, Failure> {
         };
         let class = online.get(peer).copied();
         let (health, history) = (node.pulse.health(peer), histories.get(peer));
+        let (heard, stance) = (node.ledgers.heard(peer), node.ledgers.stance(peer));
+        let archive = node.circle.read(|roster| roster.archive_of(peer)).flatten();
+        let account = archive.and_then(|archive| node.ledgers.account(&archive));
         peers.push(PeerRow {
             peer_id: nuthatch_transport::peer_id_text(*peer),
             name: node.circle.name_of(peer),
@@ -76,6 +82,17 @@ fn gather(node: &Node, all: bool) -> Result<PeersAnswer, Failure> {
             path: class.map(|class| path_word(class).to_owned()),
             hosted_for_me: held.get(peer).map_or(0, |bytes| bytes.0),
             hosted_for_them: kept_for(node, peer).0,
+            allowed_there: heard.as_ref().and_then(|heard| Some(heard.view.allowed?.0)),
+            balance_there: heard
+                .as_ref()
+                .map_or("unknown", |heard| balance_word(rank(heard.view.balance)))
+                .to_owned(),
+            allowed_here: account.and_then(|account| Some(account.allowed?.0)),
+            balance_here: balance_word(account.map_or(0, |account| account.balance.rank())).to_owned(),
+            quota: quotas.get(peer).map(|quota| quota.0),
+            stance: stance_word(stance).to_owned(),
+            paused_until: paused_until(stance),
+            ledger_agrees: heard.as_ref().map(Heard::agrees),
             last_seen: last_seen(node, peer, class.is_some()).map(rfc3339),
             last_proof: last_proof.map(rfc3339),
             known_since: history.map(|history| rfc3339(history.first_seen)),
@@ -93,7 +110,12 @@ fn gather(node: &Node, all: bool) -> Result<PeersAnswer, Failure> {
 fn histories(node: &Node) -> Result<BTreeMap<NodeId, History>, Failure> {
     let known = |record| match record {
         Record::Known { node, history } => Some((node, *history)),
-        Record::Seen { .. } | Record::Held { .. } | Record::Granted { .. } | Record::Audited { .. } => None,
+        Record::Seen { .. }
+        | Record::Held { .. }
+        | Record::Granted { .. }
+        | Record::Audited { .. }
+        | Record::Debt { .. }
+        | Record::Restored { .. } => None,
     };
     Ok(load_records(&node.records)?
         .into_iter()
@@ -134,6 +156,16 @@ fn kept_for(node: &Node, peer: &NodeId) -> ByteCount {
             .bytes
             .saturating_add(node.segments.usage(&archive))
     })
+}
+
+/// As scripts read it.
+const fn balance_word(rank: u8) -> &'static str {
+    match rank {
+        0 => "even",
+        1 => "warned",
+        2 => "stopped",
+        _ => "releasable",
+    }
 }
 
 /// As scripts read it.

@@ -9,8 +9,10 @@ use nuthatch_disk::catalogue::SnapshotSummary;
 use nuthatch_engine::audits::{AuditStanding, standing};
 use nuthatch_engine::repair::HostHealth;
 use nuthatch_format::{ByteCount, NodeId, Timestamp};
+use nuthatch_wire::ledger;
 use nuthatch_wire::membership::Roster;
 
+use super::host::{paused_until, stance_word};
 use super::kit::{self, KitState};
 use super::{blocking, catalogue_failure, hosts, repair, waiting};
 use crate::api::{Failure, StatusAnswer, rfc3339};
@@ -19,6 +21,7 @@ use crate::events::{Fault, FaultKind};
 use crate::node::{Node, Owned};
 use crate::protection::{self, SnapshotProtection};
 use crate::setup::disk_failure;
+use attention::giving::{GivingFacts, WarnedBy};
 use attention::keeping::{AuditTrouble, KeepingFacts};
 use attention::{AwayHost, BackupFacts, Facts, SeenFault};
 
@@ -67,6 +70,8 @@ fn gather(node: &Node) -> Result<StatusAnswer, Failure> {
         staged_bytes: own.staged.0,
         hosted_bytes: hosted.0,
         quota_bytes: vault.quota.0,
+        stance: stance_word(facts.giving.stance).to_owned(),
+        paused_until: paused_until(facts.giving.stance),
         last_proof: own.last_proof.map(rfc3339),
         repair: repair::standing(node),
         attention: attention::attention(&facts),
@@ -207,8 +212,49 @@ fn facts(node: &Node, own: &OwnFacts, hosted: ByteCount) -> Result<Facts, Failur
         waiting: waiting::nodes(node).len(),
         kit: own.kit,
         disk_free: disk.free,
-        hosted,
-        quota: node.config().quota.unwrap_or_default(),
         keeping: keeping(node),
+        giving: giving(node, own, hosted),
     })
+}
+
+/// What concerns giving and taking.
+fn giving(node: &Node, own: &OwnFacts, hosted: ByteCount) -> GivingFacts {
+    let config = node.config();
+    let me = node.identity.node;
+    let mut facts = GivingFacts {
+        stance: config.stance().at(clock::now()),
+        over: config
+            .quota
+            .map(|quota| hosted.saturating_sub(quota))
+            .unwrap_or_default(),
+        ..GivingFacts::default()
+    };
+    for member in node.circle.members().into_iter().filter(|member| *member != me) {
+        let name = node.circle.name_of(&member);
+        if own.hosts.contains(&member) {
+            facts.stances.push((name.clone(), node.ledgers.stance(&member)));
+        }
+        let archive = node.circle.read(|roster| roster.archive_of(&member)).flatten();
+        if let Some(account) = archive.and_then(|archive| node.ledgers.account(&archive)) {
+            facts.owing.push((name.clone(), account.balance));
+        }
+        let Some(heard) = node.ledgers.heard(&member) else {
+            continue;
+        };
+        if let Some(by) = heard.differs_by() {
+            facts.disagree.push((name.clone(), by));
+        }
+        let until = match heard.view.balance {
+            ledger::Balance::Even => continue,
+            ledger::Balance::Warned(until) => Some(until),
+            ledger::Balance::Stopped(_) | ledger::Balance::Releasable => None,
+        };
+        let allowed = heard.view.allowed.unwrap_or_default();
+        facts.warned_by.push(WarnedBy {
+            name,
+            until,
+            lacking: heard.view.keeps.saturating_sub(allowed),
+        });
+    }
+    facts
 }

@@ -34,6 +34,11 @@ fn values_that_cannot_be_are_refused() {
         "survive = 200",
         "limit_up = \"1B/s\"",
         "limit_down = 5",
+        "pause = \"soon\"",
+        "leaving = 1",
+        "peer_quotas = [\"attic=5GB\"]",
+        "[fair]\ntolerance = 1001",
+        "[fair]\nwarning = \"0s\"",
         "port = 70000",
         "mdns = 1",
         "[periods]\nroster = \"0s\"",
@@ -54,6 +59,12 @@ fn saving_keeps_what_a_person_wrote() {
     config.quota = Some(ByteCount(7_000_000_000));
     config.name = Some("the \"old\" laptop".to_owned());
     config.limit_up = parse_rate("2MB/s").unwrap();
+    config.generous = Some(false);
+    config.leaving = true;
+    config.pause = Some(Pause::Until(nuthatch_format::Timestamp(1_800_000_000_123)));
+    let peer =
+        nuthatch_format::NodeId::from_bytes(nuthatch_format::signed::KeyPair::from_seed(&[1; 32]).public());
+    config.peer_quotas.insert(peer, ByteCount(5_000_000_000));
     config.save(home.path()).unwrap();
     let saved = std::fs::read_to_string(home.path().join(FILE_NAME)).unwrap();
     assert!(
@@ -62,6 +73,23 @@ fn saving_keeps_what_a_person_wrote() {
     );
     assert!(saved.ends_with("[periods]\nroster = \"1m\"\n"), "{saved}");
     assert_eq!(Config::load(home.path()).unwrap(), config);
+}
+
+#[test]
+fn what_is_asked_in_return_is_a_setting_and_looked_at_often_enough() {
+    let config =
+        parse("[fair]\nallowance = \"10MB\"\ntolerance = 0\nwarning = \"2s\"\nrelease = \"4s\"").unwrap();
+    let rules = config.fair.rules();
+    assert_eq!(
+        (rules.allowance, rules.tolerance_percent),
+        (ByteCount(10_000_000), 0)
+    );
+    assert_eq!((rules.warning.0, rules.release.0), (2000, 4000));
+    assert!(rules.look.0 <= 250);
+    assert_eq!(
+        Fair::default().rules(),
+        nuthatch_engine::rules::Rules::default().fair
+    );
 }
 
 #[test]

@@ -3,7 +3,10 @@
 mod audits;
 mod keeping;
 
-use nuthatch_engine::boundary::{Event, LeaseRefusal, OfferRefusal, PackNumber, PathClass};
+use std::sync::Arc;
+
+use nuthatch_engine::boundary::{AccountView, Event, LeaseRefusal, OfferRefusal, PackNumber, PathClass};
+use nuthatch_engine::fairness::Balance;
 use nuthatch_format::{LabelId, NodeId};
 
 use super::recall;
@@ -12,7 +15,7 @@ use crate::events::FaultKind;
 use crate::node::{Node, Owned};
 
 /// Passes one event on.
-pub(super) fn report(node: &Node, event: Event) {
+pub(super) fn report(node: &Arc<Node>, event: Event) {
     let name = |id: &NodeId| node.circle.name_of(id);
     match event {
         Event::Arrived { node: peer, class } => {
@@ -110,7 +113,47 @@ pub(super) fn report(node: &Node, event: Event) {
         | Event::RepairEnded { .. }
         | Event::RepairRound(_)) => keeping::report(node, event),
         Event::Audited(audit) => audits::audited(node, audit),
+        Event::Account(view) => account(node, view),
         Event::Quiet { incomplete_count } => node.pulse.quiet(incomplete_count),
+    }
+}
+
+/// How an archive stands here has changed: its owner is told, and the person here where it became another matter.
+fn account(node: &Arc<Node>, view: AccountView) {
+    let before = node.ledgers.note_account(view);
+    let rank = before.map_or(Balance::Even, |before| before.balance).rank();
+    if view.balance.rank() != rank {
+        let own = node.identity.node;
+        let members = node.circle.members().into_iter().filter(|member| *member != own);
+        let theirs = |member: &NodeId| node.circle.read(|roster| roster.archive_of(member)).flatten();
+        let of_archive = members.filter(|member| theirs(member) == Some(view.archive));
+        let names: Vec<String> = of_archive.map(|member| node.circle.name_of(&member)).collect();
+        let who = if names.is_empty() {
+            view.archive.short()
+        } else {
+            names.join(", ")
+        };
+        let message = match view.balance {
+            Balance::Even => format!("the account with {who} is even again"),
+            Balance::Warned { .. } => {
+                format!("{who} keeps more here than it keeps for this node, and was told so")
+            }
+            Balance::Stopped { .. } => {
+                format!(
+                    "{who} still keeps more here than it keeps for this node: nothing new is taken from it"
+                )
+            }
+            Balance::Releasable => {
+                format!(
+                    "{who} has kept more here than it gives for long: 'nuthatch host release' would free the space"
+                )
+            }
+        };
+        node.events.say("account", None, message);
+    }
+    let said = |view: AccountView| (view.balance.rank(), view.allowed);
+    if before.map(said) != Some(said(view)) {
+        node.tell_account(view.archive);
     }
 }
 
@@ -119,6 +162,8 @@ fn why_no_lease(reason: LeaseRefusal) -> &'static str {
         LeaseRefusal::NotHosting => "it keeps nothing for others",
         LeaseRefusal::NotMember => "it does not know this node as a member of the circle",
         LeaseRefusal::Full => "its space is full",
+        LeaseRefusal::Paused => "it takes nothing new for a while",
+        LeaseRefusal::Unbalanced => "it keeps as much for this archive as this node keeps for it",
         LeaseRefusal::TooManyArchives => "it keeps too many archives already",
     }
 }
@@ -127,6 +172,8 @@ fn why_no_shard(reason: OfferRefusal) -> &'static str {
     match reason {
         OfferRefusal::NoLease => "it has promised this archive no space",
         OfferRefusal::Full => "its space is full",
+        OfferRefusal::Paused => "it takes nothing new for a while",
+        OfferRefusal::Unbalanced => "it keeps as much for this archive as this node keeps for it",
         OfferRefusal::NotBelieved => "it has not seen the journal entry for it yet",
         OfferRefusal::StripeAlreadyHere => "it has another shard of the same pack",
         OfferRefusal::NotAllowed => "it does not know this node as a device of the archive",

@@ -34,12 +34,14 @@ use crate::events::Events;
 use crate::gate::NodeGate;
 use crate::hosting::Hosting;
 use crate::identity::Identity;
+use crate::ledger::Ledgers;
 use crate::links::Links;
 use crate::outboards::Outboards;
 use crate::pulse::Pulse;
 use crate::repairs::RepairDesk;
 use crate::serve::AuditPace;
 use crate::setup;
+use crate::uptime::Uptime;
 use crate::waiting::Waiting;
 
 /// How a node is run, beside the settings in its home.
@@ -93,6 +95,8 @@ impl Node {
             sent_trees: Outboards::of_sent(),
             transport,
             engine: engine_inputs,
+            ledgers: Ledgers::default(),
+            uptime: opened.uptime,
             pulse,
             events: Events::new(),
             resealing: Resealing::default(),
@@ -110,8 +114,9 @@ impl Node {
         let performer = Arc::new(NodePerformer(Arc::downgrade(&node)));
         let loop_around = driver::run(engine, inputs, opened.records, performer, node.stop.clone());
         node.tasks.spawn(loop_around);
-        node.vault_changed();
+        // Only then it is known whether anything is asked in return.
         node.open_archive().await?;
+        node.vault_changed();
         node.meet(events).await;
         Ok(node)
     }
@@ -125,6 +130,7 @@ impl Node {
         for archive in self.known_archives() {
             self.announce(&archive);
         }
+        self.count_uptime();
         let keeping = periods::keep(Arc::downgrade(self), self.config().periods, self.stop.clone());
         self.tasks.spawn(keeping);
     }
@@ -151,6 +157,8 @@ impl Node {
         };
         *self.owned.write() = Some(Arc::new(owned));
         self.engine.tell(input).await;
+        // Whether anything is asked in return follows from whether there is an archive.
+        self.vault_changed();
         Ok(())
     }
 
@@ -182,6 +190,7 @@ struct Stores {
     segments: Arc<SegmentStore>,
     statements: Statements,
     circle: Circle,
+    uptime: Uptime,
     home: Home,
 }
 
@@ -200,6 +209,7 @@ impl Stores {
         let statements = Statements::open(&segments).map_err(|error| failed(&error))?;
         let circle =
             Circle::open(home.root(), Arc::new(NodeGate::default())).map_err(|error| failed(&error))?;
+        let uptime = Uptime::open(home.root());
         Ok(Self {
             home,
             config,
@@ -209,6 +219,7 @@ impl Stores {
             segments: Arc::new(segments),
             statements,
             circle,
+            uptime,
         })
     }
 }
@@ -242,7 +253,7 @@ fn remember(pulse: &Pulse, audits: &AuditLog, records: &[Record]) {
                 }
                 pulse.set_health(*node, health_of(history));
             }
-            Record::Granted { .. } => {}
+            Record::Granted { .. } | Record::Debt { .. } | Record::Restored { .. } => {}
             Record::Audited { node, state, .. } => audits.remember(*node, *state),
         }
     }
@@ -252,7 +263,7 @@ fn remember(pulse: &Pulse, audits: &AuditLog, records: &[Record]) {
 fn health_of(history: &History) -> HostHealth {
     match (history.standing, history.is_gone) {
         (Standing::Lost, _) => HostHealth::Lost,
-        (Standing::Leaving, _) => HostHealth::Leaving,
+        (Standing::Leaving | Standing::Departing, _) => HostHealth::Leaving,
         (Standing::Member, true) => HostHealth::Gone,
         (Standing::Member, false) => HostHealth::Sound,
     }

@@ -114,7 +114,8 @@ fn refusal(reason: nuthatch_engine::boundary::OfferRefusal) -> Refusal {
     use nuthatch_engine::boundary::OfferRefusal;
     match reason {
         OfferRefusal::NoLease => Refusal::NoLease,
-        OfferRefusal::Full => Refusal::Full,
+        // Why there is no room is told by the ledger, to those who ask.
+        OfferRefusal::Full | OfferRefusal::Paused | OfferRefusal::Unbalanced => Refusal::Full,
         OfferRefusal::NotBelieved => Refusal::NotBelieved,
         OfferRefusal::StripeAlreadyHere => Refusal::StripeAlreadyHere,
         OfferRefusal::NotAllowed => Refusal::NotAllowed,

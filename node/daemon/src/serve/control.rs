@@ -52,10 +52,20 @@ async fn reply(node: &Arc<Node>, asker: NodeId, request: Request) -> Result<Repl
         Request::Hello(hello) => {
             members_only()?;
             blocking(node, move |node| {
-                take_hello(node, &hello);
+                take_hello(node, asker, &hello);
                 Ok(Reply::Hello(node.hello()))
             })
             .await
+        }
+        Request::Ledger(view) => {
+            members_only()?;
+            blocking(node, move |node| {
+                node.take_ledger(asker, view);
+                Ok(())
+            })
+            .await?;
+            let answer = node.ledger_for(asker).await;
+            answer.map(Reply::Ledger).ok_or(ErrorCode::Failed)
         }
         Request::Roster(wanted) => {
             members_only()?;
@@ -151,7 +161,8 @@ fn readable(node: &Node, archive: &ArchiveId, asker: NodeId) -> Result<(), Error
     }
 }
 
-fn take_hello(node: &Node, hello: &Hello) {
+fn take_hello(node: &Node, asker: NodeId, hello: &Hello) {
+    node.take_terms(asker, hello);
     if let Some(certificate) = hello
         .certificate
         .as_ref()
@@ -213,6 +224,8 @@ async fn lease(
         Ok(boundary::LeaseAnswer::Refused(reason)) => refused(match reason {
             boundary::LeaseRefusal::NotHosting => LeaseRefusal::NotHosting,
             boundary::LeaseRefusal::NotMember => LeaseRefusal::NotMember,
+            boundary::LeaseRefusal::Paused => LeaseRefusal::Paused,
+            boundary::LeaseRefusal::Unbalanced => LeaseRefusal::Balance,
             boundary::LeaseRefusal::Full | boundary::LeaseRefusal::TooManyArchives => LeaseRefusal::Full,
         }),
         Ok(boundary::LeaseAnswer::Failed) | Err(_) => {

@@ -135,6 +135,7 @@ fn decide(
     node.take_statement(&proven.statement);
     node.circle.gate().admit_claimant(claimant);
     node.transport.reconsider(claimant);
+    node.note_restore(archive);
     let name = proven.device.short();
     node.events.say(
         "claimed",

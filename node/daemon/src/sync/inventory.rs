@@ -35,6 +35,9 @@ pub(crate) async fn inventory(node: &Arc<Node>, archive: ArchiveId, host: NodeId
     match compare(node, &owned, host).await {
         Ok(outcome) => {
             node.pulse.nudge();
+            let teller = Arc::clone(node);
+            node.tasks
+                .spawn(async move { teller.exchange_ledger(host).await });
             outcome
         }
         Err(error) => {
@@ -71,6 +74,7 @@ async fn compare(node: &Arc<Node>, owned: &Arc<Owned>, host: NodeId) -> Result<I
             return Err(text(&error));
         }
     };
+    node.ledgers.note_evidence(host, reply.root.clone());
     let catalogue = Arc::clone(&owned.catalogue);
     let own = blocking(move || own_table(&catalogue, &host)).await?;
     let (mut lost_count, mut found_count) = (0, 0);

@@ -14,6 +14,9 @@ fn quota(bytes: u64, others: u64) -> Quota {
         bytes: ByteCount(bytes),
         promised_to_others: ByteCount(others),
         has_place: true,
+        balanced: None,
+        own_limit: None,
+        is_open: true,
     }
 }
 
@@ -105,6 +108,61 @@ fn a_refusal_says_why() {
     assert_eq!(
         refused(IsMember::Yes, crowded),
         LeaseAnswer::Refused(LeaseRefusal::TooManyArchives)
+    );
+}
+
+#[test]
+fn a_paused_host_renews_and_gives_no_more() {
+    let paused = Quota {
+        is_open: false,
+        ..quota(1000, 0)
+    };
+    let old = GrantedLease {
+        bytes: ByteCount(100),
+        until: Timestamp(0),
+    };
+    let ask = |held| grant(held, ByteCount(500), IsMember::Yes, &paused, (NOW, &rules()));
+    assert_eq!(ask(None), LeaseAnswer::Refused(LeaseRefusal::Paused));
+    let until = NOW.after(rules().term);
+    assert_eq!(
+        ask(Some(&old)),
+        LeaseAnswer::Granted {
+            bytes: ByteCount(100),
+            until
+        }
+    );
+}
+
+#[test]
+fn the_smallest_of_quota_balance_and_the_persons_word_is_given() {
+    let until = NOW.after(rules().term);
+    for (balanced, own_limit, given) in [
+        (None, None, 500),
+        (Some(300), None, 300),
+        (None, Some(200), 200),
+        (Some(300), Some(200), 200),
+        (Some(9000), Some(9000), 500),
+    ] {
+        let quota = Quota {
+            balanced: balanced.map(ByteCount),
+            own_limit: own_limit.map(ByteCount),
+            ..quota(1000, 500)
+        };
+        assert_eq!(
+            grant(None, ByteCount(700), IsMember::Yes, &quota, (NOW, &rules())),
+            LeaseAnswer::Granted {
+                bytes: ByteCount(given),
+                until
+            }
+        );
+    }
+    let none = Quota {
+        balanced: Some(ByteCount::ZERO),
+        ..quota(1000, 0)
+    };
+    assert_eq!(
+        grant(None, ByteCount(1), IsMember::Yes, &none, (NOW, &rules())),
+        LeaseAnswer::Refused(LeaseRefusal::Unbalanced)
     );
 }
 

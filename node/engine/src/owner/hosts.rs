@@ -31,6 +31,10 @@ struct Host {
     lease: Option<HeldLease>,
     /// What it keeps, by its last inventory and what it signed for since.
     kept: ByteCount,
+    /// Whether that is known: it has shown an inventory in this run.
+    is_kept_known: bool,
+    /// It said that it takes nothing new.
+    is_closed: bool,
     asking: Option<(OpId, ByteCount)>,
     ask_not_before: Timestamp,
     /// It gave less than it was asked for; no more is asked for until then.
@@ -40,7 +44,7 @@ struct Host {
 
 impl Host {
     fn may_grow(&self, now: Timestamp) -> bool {
-        now >= self.grow_not_before
+        !self.is_closed && now >= self.grow_not_before
     }
 
     fn room(&self, moving: ByteCount, purpose: Purpose) -> ByteCount {
@@ -95,11 +99,13 @@ impl Hosts {
         self.version += 1;
     }
 
-    /// A connected member said whether it hosts. What it once leased to us stays leased whatever it says.
+    /// A connected member said whether it takes anything new. What it once leased to us stays leased whatever it says.
     pub(super) fn greeted(&mut self, node: NodeId, accepts: bool) {
         let host = self.hosts.entry(node).or_default();
+        host.is_closed = !accepts;
         if accepts || host.lease.is_some() {
-            host.session.get_or_insert(Session::new());
+            let session = host.session.get_or_insert(Session::new());
+            session.wake();
             (host.ask_not_before, host.grow_not_before) = (Timestamp(0), Timestamp(0));
             self.version += 1;
         }
@@ -256,7 +262,7 @@ impl Hosts {
             } => {
                 session.inventory_taken(found_count > 0, cx);
                 if let Some(host) = self.hosts.get_mut(&node) {
-                    host.kept = bytes;
+                    (host.kept, host.is_kept_known) = (bytes, true);
                 }
                 if lost_count > 0 {
                     cx.out.report(Event::ShardsLost { node, lost_count });
@@ -323,7 +329,9 @@ impl Hosts {
                 cx.out.push(Effect::Forget(RecordKey::Held(self.archive, node)));
                 cx.out.report(Event::OfferRefused { node, reason });
             }
-            OfferRefusal::NotBelieved
+            OfferRefusal::Paused
+            | OfferRefusal::Unbalanced
+            | OfferRefusal::NotBelieved
             | OfferRefusal::StripeAlreadyHere
             | OfferRefusal::NotAllowed
             | OfferRefusal::Damaged
@@ -331,7 +339,12 @@ impl Hosts {
         }
         let Some(session) = &mut host.session else { return };
         match reason {
-            OfferRefusal::Full | OfferRefusal::NotAllowed | OfferRefusal::Version | OfferRefusal::Damaged => {
+            OfferRefusal::Full
+            | OfferRefusal::Paused
+            | OfferRefusal::Unbalanced
+            | OfferRefusal::NotAllowed
+            | OfferRefusal::Version
+            | OfferRefusal::Damaged => {
                 session.unable_until = Some(long);
             }
             OfferRefusal::NoLease => session.unable_until = Some(short),
@@ -390,7 +403,8 @@ impl Hosts {
                     node: *node,
                 });
             }
-            if host.asking.is_none() && cx.is_due(host.ask_not_before) {
+            let may_ask = host.lease.is_some() || !host.is_closed;
+            if may_ask && host.asking.is_none() && cx.is_due(host.ask_not_before) {
                 let used = host.kept.saturating_add(moving);
                 let may_grow = host.may_grow(cx.now);
                 if let Some(bytes) = ask(host.lease.as_ref(), used, may_grow, cx.now, &cx.rules.lease) {

@@ -1,7 +1,9 @@
 //! What needs a person, and the command for it: facts in, a list out, the most pressing first. Pure; the sentences of `status` are here.
 
+pub(super) mod giving;
 pub(super) mod keeping;
 
+use giving::GivingFacts;
 use nuthatch_format::{ByteCount, Span, Timestamp};
 
 use super::super::kit::KitState;
@@ -48,12 +50,10 @@ pub(super) struct Facts {
     /// `None` without an archive.
     pub(super) kit: Option<KitState>,
     pub(super) disk_free: ByteCount,
-    /// Bytes that this node keeps for others.
-    pub(super) hosted: ByteCount,
-    /// Bytes that it is to keep at most.
-    pub(super) quota: ByteCount,
     /// What concerns the keeping of data alive.
     pub(super) keeping: KeepingFacts,
+    /// What concerns giving and taking.
+    pub(super) giving: GivingFacts,
 }
 
 /// The newest backup.
@@ -93,6 +93,7 @@ pub(super) fn attention(facts: &Facts) -> Vec<Attention> {
     backup(facts, &mut list);
     keeping::keeping(&facts.keeping, &mut list);
     hosts(facts, &mut list);
+    giving::giving(&facts.giving, &mut list);
     rest(facts, &mut list);
     list
 }
@@ -113,11 +114,6 @@ fn machine(facts: &Facts, list: &mut Vec<Attention>) {
             facts.disk_free.0 >> 20
         );
         list.push(item("disk_full", message, "df -h"));
-    }
-    if facts.quota > ByteCount::ZERO && facts.hosted > facts.quota {
-        let message = "this node keeps more for others than its quota allows: it takes nothing new; raise the quota in config.toml, \
-                       or leave it so";
-        list.push(item("over_quota", message, "nuthatch peers"));
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the engine says about keeping data alive: who is gone or back, what is repaired from where, and what is not and why.
 
+use std::sync::Arc;
+
 use nuthatch_engine::boundary::{Event, RepairRound};
 use nuthatch_engine::history::Standing;
 use nuthatch_engine::repair::{HostHealth, RepairSource};
@@ -10,7 +12,7 @@ use crate::api::rfc3339;
 use crate::node::Node;
 
 /// Passes one event on; others are not for here.
-pub(super) fn report(node: &Node, event: Event) {
+pub(super) fn report(node: &Arc<Node>, event: Event) {
     let name = |id: &NodeId| node.circle.name_of(id);
     match event {
         Event::Gone { node: peer, since } => {
@@ -44,6 +46,10 @@ pub(super) fn report(node: &Node, event: Event) {
             node.repairs.drained(peer);
             node.events.say("drained", Some(peer), message);
             node.pulse.nudge();
+            // It waits for that, if it leaves by its own word.
+            let teller = Arc::clone(node);
+            node.tasks
+                .spawn(async move { teller.exchange_ledger(peer).await });
         }
         Event::LinkCut { count } => {
             node.pulse.set_cut(true);
@@ -91,6 +97,12 @@ fn standing_changed(node: &Node, peer: NodeId, standing: Standing) {
             HostHealth::Leaving,
             format!(
                 "{name} is leaving: what it keeps is copied to others first, and it is given nothing new"
+            ),
+        ),
+        Standing::Departing => (
+            HostHealth::Leaving,
+            format!(
+                "{name} says that it is about to leave: what it keeps is copied to others first, and it is given nothing new"
             ),
         ),
         Standing::Lost => (

@@ -28,6 +28,7 @@ pub(super) async fn keep(node: Weak<Node>, periods: Periods, stop: CancellationT
         };
         let Some(node) = node.upgrade() else { return };
         if is_roster {
+            node.count_uptime();
             news(&node).await;
         } else if let Some(owned) = node.owned() {
             // As after a commit: each reachable host is asked for an inventory newer than now.
@@ -47,6 +48,8 @@ async fn news(node: &Arc<Node>) {
             tracing::debug!("the roster was not exchanged with {peer:?}: {error}");
         }
     }
+    // A holiday may have ended, and what members need of a node that leaves grows less.
+    node.tell_terms();
     if let Some(owned) = node.owned() {
         sync::refresh(node, &owned).await;
     }

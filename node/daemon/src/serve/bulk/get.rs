@@ -25,6 +25,7 @@ pub(super) async fn serve_range(
     if !may_read(node, stream, &get.archive) {
         return refuse(stream, Refusal::NotAllowed).await;
     }
+    node.note_restore(get.archive);
     let place = ShardPlace {
         archive: get.archive,
         label: get.label,

@@ -87,6 +87,17 @@ impl Session {
         }
     }
 
+    /// The host has said again what it offers: whatever it took no more for may be over. What it has shows its inventory.
+    pub(super) fn wake(&mut self) {
+        if self.unable_until.take().is_none() {
+            return;
+        }
+        if let Chore::Due { .. } = self.segments {
+            self.segments = Chore::NOW;
+        }
+        self.want_inventory();
+    }
+
     /// An inventory is wanted that is asked for after now. One that is running goes on: what it finds counts too.
     pub(super) fn want_inventory(&mut self) {
         match self.inventory {

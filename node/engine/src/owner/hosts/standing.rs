@@ -32,6 +32,7 @@ impl Hosts {
             let room = host.room(transfers.bytes_to(*node), purpose);
             let is_able = is_sound
                 && is_leased
+                && !host.is_closed
                 && session.unable_until.is_none()
                 && (room >= len || host.may_grow(now));
             is_able.then(|| Taker {
@@ -61,6 +62,7 @@ impl Hosts {
         now >= session.busy_until
             && session.journal >= Some(journal)
             && !session.inventory.is_open()
+            && !host.is_closed
             && host.lease.is_some_and(|lease| lease.is_valid(now))
             && host.room(transfers.bytes_to(node), purpose) >= len
             && transfers.has_slot_to(node)
@@ -79,7 +81,9 @@ impl Hosts {
             let member = circle.get(*node)?;
             let has_room = wanted.is_none_or(|(len, purpose)| {
                 let is_able = host.session.is_none_or(|session| session.unable_until.is_none());
-                is_able && (host.may_grow(cx.now) || host.room(transfers.bytes_to(*node), purpose) >= len)
+                is_able
+                    && !host.is_closed
+                    && (host.may_grow(cx.now) || host.room(transfers.bytes_to(*node), purpose) >= len)
             });
             let counts = host.lease.is_some() && has_room && member.counts();
             counts.then_some(member.domain)
@@ -178,6 +182,7 @@ impl Hosts {
             let is_able = host.session.is_some_and(|session| {
                 session.unable_until.is_none() && now >= session.busy_until && !session.inventory.is_open()
             });
+            let is_able = is_able && !host.is_closed;
             is_able && transfers.count_to(*node) == 0 && host.lease.is_some_and(|lease| lease.is_valid(now))
         })
     }
@@ -199,6 +204,15 @@ impl Hosts {
         sessions
             .filter(|session| matches!(chore(session), Chore::Running(_)))
             .count()
+    }
+
+    /// What a member keeps by its last inventory and what it signed for since; `None` while it has promised space and not shown one.
+    pub(in crate::owner) fn given_by(&self, node: NodeId, now: Timestamp) -> Option<ByteCount> {
+        let Some(host) = self.hosts.get(&node) else {
+            return Some(ByteCount::ZERO);
+        };
+        let is_promised = host.lease.is_some_and(|lease| lease.is_valid(now));
+        (host.is_kept_known || !is_promised).then_some(host.kept)
     }
 
     /// A host's lease, what it keeps, and whether it can be talked to.

@@ -28,9 +28,8 @@ fn well() -> Facts {
         waiting: 0,
         kit: Some(KitState::Good),
         disk_free: ByteCount(1 << 40),
-        hosted: ByteCount::ZERO,
-        quota: ByteCount(1 << 30),
         keeping: KeepingFacts::default(),
+        giving: GivingFacts::default(),
     }
 }
 
@@ -166,7 +165,10 @@ fn an_old_backup_a_full_disk_and_a_waiting_node_are_named() {
     );
     assert_eq!(
         kinds(&Facts {
-            hosted: ByteCount(2 << 30),
+            giving: GivingFacts {
+                over: ByteCount(1),
+                ..GivingFacts::default()
+            },
             ..well()
         }),
         ["over_quota"]
