@@ -206,7 +206,7 @@ pub struct RepairRound {
     pub is_asked: bool,
     /// What was found.
     pub found: EndangeredCounts,
-    /// Rebuilt: each shard that was to be given to a host has one.
+    /// Rebuilt: nothing more is to be done for them.
     pub rebuilt: u64,
     /// Shards given to hosts (count of shards).
     pub shards: u64,

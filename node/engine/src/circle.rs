@@ -14,14 +14,15 @@ use crate::record::{Record, RecordKey};
 use crate::repair::{HealthView, HostHealth};
 use crate::rules::{DIALS_MAX, MEMBERS_MAX, PresenceRules};
 
+/// Of the longest gap that is counted, one part in this many of an absence is remembered at a time: an hour of a day.
+const PARTS_PER_GAP: u64 = 24;
+
 /// What this node knows of a member.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Member {
     pub(crate) domain: Domain,
     pub(crate) presence: Presence,
     pub(crate) history: History,
-    /// Up to when its absence is counted.
-    observed_at: Timestamp,
     dial: Dial,
     pub(crate) greeting: Greeting,
 }
@@ -49,7 +50,7 @@ pub(crate) enum Greeting {
 }
 
 impl Member {
-    fn new(domain: Domain, history: &History, now: Timestamp) -> Self {
+    fn new(domain: Domain, history: &History) -> Self {
         let since = history.last_seen;
         Self {
             domain,
@@ -59,7 +60,6 @@ impl Member {
                 Presence::Away { since }
             },
             history: *history,
-            observed_at: now,
             dial: Dial::Waiting {
                 failure_count: 0,
                 not_before: Timestamp(0),
@@ -145,7 +145,7 @@ impl Circle {
             let known = self.members.remove(&one.node);
             let remembered = self.remembered.remove(&one.node);
             let history = remembered.unwrap_or(History::new(cx.now));
-            let member = known.map_or(Member::new(one.domain, &history, cx.now), |known| Member {
+            let member = known.map_or(Member::new(one.domain, &history), |known| Member {
                 domain: one.domain,
                 ..known
             });
@@ -218,7 +218,6 @@ impl Circle {
         };
         let pause = redial_pause(&cx.rules.presence, 1, cx.rng);
         member.presence = Presence::Away { since: Some(cx.now) };
-        member.observed_at = cx.now;
         member.history.left(cx.now);
         member.dial = Dial::Waiting {
             failure_count: 1,
@@ -297,9 +296,9 @@ impl Circle {
                 continue;
             }
             let rules = &cx.rules.presence;
-            let passed = cx.now.since(member.observed_at).min(rules.gap_max);
-            member.observed_at = cx.now;
             let history = &mut member.history;
+            let passed = cx.now.since(history.observed_at).min(rules.gap_max);
+            history.observed_at = cx.now;
             let before = history.absent;
             history.absent = Span(before.0.saturating_add(passed.0));
             if history.absent >= history.grace(cx.now, rules) {
@@ -310,8 +309,8 @@ impl Circle {
                     cx.out.report(Event::Gone { node: *node, since });
                 }
             }
-            // Not every second: what a crash forgets is counted again.
-            let part = (rules.gap_max.0 / 2).max(1);
+            // Not every second: what a crash forgets is not counted.
+            let part = (rules.gap_max.0 / PARTS_PER_GAP).max(1);
             if before.0 / part != member.history.absent.0 / part || member.history.is_gone {
                 cx.out.push(member.record(*node));
             }
@@ -460,7 +459,12 @@ impl Circle {
             {
                 let grace = member.history.grace(now, rules);
                 let left = Span(grace.0.saturating_sub(member.history.absent.0));
-                alarm.set(member.observed_at.after(left.min(Span(rules.gap_max.0 / 2))));
+                alarm.set(
+                    member
+                        .history
+                        .observed_at
+                        .after(left.min(Span(rules.gap_max.0 / 2))),
+                );
             }
         }
         for member in self.members.values() {

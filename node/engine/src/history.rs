@@ -73,6 +73,9 @@ pub struct History {
     /// How often it was looked for, while somebody else was here (count; `0..=LOOKS_MAX`, at least `here`).
     #[cbor(n(10), with = "minicbor::bytes")]
     pub looks: [u8; WEEK_HOURS],
+    /// Up to when its present absence is counted.
+    #[n(11)]
+    pub observed_at: Timestamp,
 }
 
 impl History {
@@ -90,6 +93,7 @@ impl History {
             standing: Standing::Member,
             here: [0; WEEK_HOURS],
             looks: [0; WEEK_HOURS],
+            observed_at: now,
         }
     }
 
@@ -133,6 +137,7 @@ impl History {
     /// It is no longer connected.
     pub(crate) fn left(&mut self, now: Timestamp) {
         self.last_seen = Some(now);
+        self.observed_at = now;
         self.absence_count = self.absence_count.saturating_add(1);
     }
 

@@ -29,6 +29,8 @@ use crate::rules::REPAIRS_MAX;
 struct Repair {
     kind: PackKind,
     placing: Placing,
+    /// Everybody who had a shard when it was begun, whatever they are worth.
+    known: Vec<(ShardIndex, NodeId)>,
     /// The bytes are being brought back.
     recalling: Option<OpId>,
     placed: u8,
@@ -304,6 +306,7 @@ impl Owner {
         let repair = Repair {
             kind,
             placing,
+            known: stripe.holders,
             recalling: Some(op),
             placed: 0,
         };
@@ -339,6 +342,8 @@ impl Owner {
         let is_waiting = repair.recalling.is_some();
         let fate = if is_waiting {
             Fate::Stays
+        } else if self.is_needless(&repair, circle, cx) {
+            Fate::Parks
         } else {
             self.place_and_send(pack, repair.kind, &mut repair.placing, circle, cx)
         };
@@ -350,17 +355,29 @@ impl Owner {
         }
     }
 
+    /// Whether nothing was sent yet and nothing needs to be any more: a host has come back while the bytes were brought.
+    fn is_needless(&self, repair: &Repair, circle: &Circle, cx: &Context<'_>) -> bool {
+        let placing = &repair.placing;
+        let is_untouched = repair.placed == 0 && self.transfers.of_label(placing.label).next().is_none();
+        let view = self.health(circle, cx);
+        is_untouched && view.due(placing.scheme, &repair.known) == Due::Rest
+    }
+
     /// All that can be given away now is.
     fn end_repair(&mut self, pack: PackNumber, repair: &Repair, circle: &Circle, cx: &mut Context<'_>) {
         let placing = &repair.placing;
-        let holders: Vec<(ShardIndex, NodeId)> = placing.holders.iter().copied().collect();
-        let health = self.health(circle, cx).health(placing.scheme, &holders);
+        let holders: Vec<(ShardIndex, NodeId)> =
+            placing.holders.iter().chain(&repair.known).copied().collect();
+        let view = self.health(circle, cx);
+        let health = view.health(placing.scheme, &holders);
+        let is_due = view.due(placing.scheme, &holders) != Due::Rest;
         let missing = placing.scheme.total().saturating_sub(health.healthy);
         self.repairs.note(|round| {
             round.shards += u64::from(repair.placed);
-            match missing {
-                0 => round.rebuilt += 1,
-                _ => round.no_host += 1,
+            match (is_due, repair.placed) {
+                (true, _) => round.no_host += 1,
+                (false, 0) => {}
+                (false, _) => round.rebuilt += 1,
             }
         });
         self.repairs.again |= placing.is_stale;
