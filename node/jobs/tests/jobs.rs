@@ -14,6 +14,8 @@ mod backup;
 mod damage;
 #[path = "jobs/paths.rs"]
 mod paths;
+#[path = "jobs/reseal.rs"]
+mod reseal;
 #[path = "jobs/restore.rs"]
 mod restore;
 #[path = "jobs/support.rs"]

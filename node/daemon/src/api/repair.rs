@@ -116,4 +116,14 @@ pub struct RepairStanding {
     pub unrepairable: u64,
     /// Packs of which several shards stand and fall together.
     pub clumped: u64,
+    /// Shards given to hosts since the node was started.
+    pub shards_placed: u64,
+    /// Packs since then that were sealed again from the files here.
+    pub from_files: u64,
+    /// Packs since then that were on this disk.
+    pub from_staging: u64,
+    /// Packs since then that were downloaded.
+    pub from_shards: u64,
+    /// Bytes that were downloaded for that.
+    pub bytes_fetched: u64,
 }

@@ -279,6 +279,11 @@ pub(crate) fn standing(node: &Node) -> RepairStanding {
         waiting_for_hosts: state.last.out_of_reach,
         unrepairable: state.last.found.unrepairable,
         clumped: state.last.found.clumped,
+        shards_placed: state.shards_placed,
+        from_files: state.by_source.files,
+        from_staging: state.by_source.staging,
+        from_shards: state.by_source.shards,
+        bytes_fetched: state.bytes_fetched,
     }
 }
 

@@ -258,6 +258,7 @@ fn hosts_that_are_gone_or_may_go_and_packs_that_wait_are_named_with_their_comman
                 waiting_for_hosts: 2,
                 unrepairable: 3,
                 clumped: 4,
+                ..RepairStanding::default()
             },
             is_cut: true,
         },
