@@ -147,6 +147,7 @@ impl Bench {
                     accepts: true,
                     generous: false,
                     free: ByteCount(1 << 40),
+                    ..HostTerms::default()
                 };
                 Some(Input::GreetEnded {
                     op: *op,
@@ -237,6 +238,7 @@ impl Bench {
             | Effect::Audit { .. }
             | Effect::AnswerLease { .. }
             | Effect::AnswerOffer { .. }
+            | Effect::AnswerRelease { .. }
             | Effect::AnswerRepairPlan { .. } => None,
         }
     }
