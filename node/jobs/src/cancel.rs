@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug, Clone, Default)]
 pub struct Cancel {
     own: Arc<AtomicBool>,
-    parent: Option<Arc<AtomicBool>>,
+    /// Of the job that this is a part of, and of what that is a part of.
+    above: Vec<Arc<AtomicBool>>,
 }
 
 /// The job was told to stop.
@@ -23,9 +24,11 @@ impl Cancel {
 
     /// A flag for the parts of one job: set with this one, or alone when one part fails and the others have to end.
     pub(crate) fn for_parts(&self) -> Self {
+        let mut above = self.above.clone();
+        above.push(Arc::clone(&self.own));
         Self {
             own: Arc::default(),
-            parent: Some(Arc::clone(&self.own)),
+            above,
         }
     }
 
@@ -36,11 +39,8 @@ impl Cancel {
 
     /// Whether the job was told to stop.
     pub fn is_cancelled(&self) -> bool {
-        self.own.load(Ordering::Acquire)
-            || self
-                .parent
-                .as_ref()
-                .is_some_and(|parent| parent.load(Ordering::Acquire))
+        let is_set = |flag: &Arc<AtomicBool>| flag.load(Ordering::Acquire);
+        is_set(&self.own) || self.above.iter().any(is_set)
     }
 
     /// An error once the job was told to stop, for use with `?`.
@@ -63,8 +63,8 @@ mod tests {
         let part = job.for_parts();
         part.cancel();
         assert_eq!((part.check(), job.check()), (Err(Cancelled), Ok(())));
-        let part = job.for_parts();
+        let part_of_part = job.for_parts().for_parts();
         job.cancel();
-        assert!(part.is_cancelled());
+        assert!(part_of_part.is_cancelled());
     }
 }

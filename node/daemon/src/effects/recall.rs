@@ -29,6 +29,7 @@ pub(super) async fn recall(
         Ok(source) => RecallOutcome::Here { source },
         Err(error) => {
             tracing::warn!("pack number {} can't be brought back now: {error}", pack.0);
+            let_go(node, pack);
             RecallOutcome::Failed
         }
     }

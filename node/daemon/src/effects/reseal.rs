@@ -9,6 +9,7 @@ use nuthatch_jobs::backup::{BackupParams, ResealContext, reseal};
 use parking_lot::Mutex;
 
 use crate::clock;
+use crate::job;
 use crate::node::{Node, Owned};
 
 /// Packs that wait for a walk, and those that one has been made for. At most as many as are repaired at a time.
@@ -31,11 +32,8 @@ pub(super) async fn from_files(
     let packs = std::mem::take(&mut *desk.waiting.lock());
     if packs.contains_key(&record.number) {
         let (walker, of) = (Arc::clone(node), Arc::clone(owned));
-        let walked = tokio::task::spawn_blocking(move || walk(&walker, &of, packs)).await;
-        if let Err(error) = walked
-            .map_err(|error| error.to_string())
-            .and_then(|walked| walked)
-        {
+        let walked = job::run(node, &node.stop, move |flag| walk(&walker, &of, packs, flag)).await;
+        if let Err(error) = walked.map_err(|failure| failure.message).flatten() {
             tracing::warn!("packs could not be sealed again from the files here: {error}");
         }
     }
@@ -44,7 +42,12 @@ pub(super) async fn from_files(
     Ok(is_made)
 }
 
-fn walk(node: &Arc<Node>, owned: &Owned, packs: BTreeMap<PackNumber, PackRecord>) -> Result<(), String> {
+fn walk(
+    node: &Arc<Node>,
+    owned: &Owned,
+    packs: BTreeMap<PackNumber, PackRecord>,
+    cancel: &Cancel,
+) -> Result<(), String> {
     let spool = owned.recalled.unnamed_file().map_err(|error| error.to_string())?;
     let forbidden = [node.home.root().to_owned()];
     let context = ResealContext {
@@ -57,13 +60,12 @@ fn walk(node: &Arc<Node>, owned: &Owned, packs: BTreeMap<PackNumber, PackRecord>
         // It is done beside everything else, and nobody waits for it.
         params: BackupParams::for_cores(1),
     };
-    let cancel = Cancel::new();
     let mut failed = None;
     reseal(
         packs.into_values().collect(),
         context,
         spool,
-        &cancel,
+        cancel,
         |number, sealed| match owned.recalled.put_pack(&sealed) {
             Ok(()) => {
                 node.resealing.made.lock().insert(number);
