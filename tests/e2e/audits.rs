@@ -158,3 +158,101 @@ fn a_host_that_is_only_silent_owes_an_answer_and_loses_nothing() {
     });
     assert_eq!(peer(&owner, host)["hosted_for_me"], held);
 }
+
+/// The disk with a host's vault is pulled out while it runs: its mount point is an empty directory.
+fn unmount(home: &Path) {
+    fs::rename(home.join("vault"), home.join("disk")).unwrap();
+    fs::create_dir(home.join("vault")).unwrap();
+}
+
+fn mount(home: &Path) {
+    fs::remove_dir(home.join("vault")).unwrap();
+    fs::rename(home.join("disk"), home.join("vault")).unwrap();
+}
+
+#[test]
+fn a_host_without_its_disk_says_so_takes_nothing_writes_nothing_and_is_excused() {
+    let world = World::new();
+    let mut circle = audited(&world, 2, "\n[audits]\nretry = \"1s\"\n");
+    let owner = circle.owner.0.clone();
+    let home = circle.hosts[1].0.clone();
+    let held = peer(&owner, &circle.hosts[1].1)["hosted_for_me"].clone();
+    unmount(&home.path);
+    let found = owner.run(["audit", "host-1"]).ended(75).summary();
+    assert_eq!(
+        row(&found["hosts"], &circle.hosts[1].1)["outcome"],
+        "detached",
+        "{found}"
+    );
+    let shown = peer(&owner, &circle.hosts[1].1);
+    assert!(shown["audit"]["detached_since"].is_string(), "{shown}");
+    assert_eq!(
+        (&shown["hosted_for_me"], &shown["audit"]["counted"]),
+        (&held, &true.into()),
+        "{shown}"
+    );
+    let says = |home: &Home, kind: &str| {
+        let status = home.run(["status"]).ended(0).last();
+        status["attention"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|item| item["kind"] == kind)
+    };
+    assert!(says(&home, "vault_detached") && says(&owner, "audit_detached"));
+
+    // Nor does it begin another vault when it is started so, or take what is offered.
+    let host = circle.hosts.remove(1);
+    let host = restart(host, |_| ());
+    let more = world.path("more");
+    fs::create_dir(&more).unwrap();
+    fs::write(more.join("file"), b"more").unwrap();
+    owner.backup(&more, &[]);
+    assert!(
+        fs::read_dir(home.path.join("vault")).unwrap().next().is_none(),
+        "nothing is written"
+    );
+    mount(&home.path);
+    eventually("it answers what it owes", || {
+        let shown = peer(&owner, &host.1);
+        shown["audit"]["outcome"] == "kept" && shown["audit"]["open_since"].is_null()
+    });
+    assert!(!says(&owner, "audit_detached"));
+    owner.backup(&more, &PROTECTED).ended(0);
+}
+
+#[test]
+fn a_host_reads_through_what_it_keeps_and_what_is_damaged_is_no_longer_claimed() {
+    let world = World::new();
+    let mut circle = audited(&world, 2, "");
+    let host = circle.hosts.remove(0);
+    let mut damaged = None;
+    let host = restart(host, |home| {
+        configure(home, "\n[audits]\nscrub = \"900000TB\"\n");
+        let file = shard_files(home).swap_remove(0);
+        crate::hostile::flip(&file);
+        damaged = Some(file);
+    });
+    let damaged = damaged.unwrap();
+    eventually("what is damaged is gone", || !damaged.exists());
+    let status = host.0.run(["status"]).ended(0).last();
+    let is_said = |item: &Value| {
+        item["message"]
+            .as_str()
+            .unwrap()
+            .contains("damaged and was removed")
+    };
+    assert!(
+        status["attention"].as_array().unwrap().iter().any(is_said),
+        "{status}"
+    );
+    let owner = circle.owner.0.clone();
+    all_are_online(&owner);
+    owner.run(["verify", "--quick"]);
+    let shown = peer(&owner, &host.1);
+    let whole = peer(&owner, &circle.hosts[0].1);
+    assert!(
+        shown["hosted_for_me"].as_u64() < whole["hosted_for_me"].as_u64(),
+        "{shown} {whole}"
+    );
+}

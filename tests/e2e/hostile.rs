@@ -42,7 +42,7 @@ pub(crate) fn shard_files(home: &Path) -> Vec<PathBuf> {
 }
 
 /// Every group of bytes is another.
-fn flip(file: &Path) {
+pub(crate) fn flip(file: &Path) {
     let open = fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
     let mut byte = [0];
     for at in (0..open.metadata().unwrap().len()).step_by(4096) {

@@ -10,3 +10,4 @@ pub(crate) mod rights;
 pub(crate) mod strangers;
 
 pub(crate) use audit::AuditPace;
+pub(crate) use control::DETACHED_RETRY;

@@ -28,7 +28,7 @@ use crate::presence::Presence;
 use crate::rules::WINDOW_MAX;
 pub(crate) use audits::Audits;
 use doubts::Doubts;
-use hosts::Hosts;
+use hosts::{BUSY_LONG, Hosts};
 use repairs::Repairs;
 use transfers::{Transfer, Transfers};
 use window::{Placing, Stage, Window};
@@ -234,6 +234,9 @@ impl Owner {
         } = transfer;
         match outcome {
             TransferOutcome::Held => self.hosts.kept(to, len),
+            TransferOutcome::Busy { retry_after } if retry_after >= BUSY_LONG => {
+                self.hosts.rest(to, retry_after, cx.now);
+            }
             TransferOutcome::Busy { retry_after } => self.hosts.wait(to, retry_after, cx.now),
             TransferOutcome::Refused(reason) => self.hosts.refused(to, reason, cx),
             TransferOutcome::Disconnected => {

@@ -249,6 +249,16 @@ impl HomeFiles {
         self.root.join("vault")
     }
 
+    /// Where this home remembers by what it knows its vault's disk.
+    pub fn vault_name_path(&self) -> PathBuf {
+        self.root.join("vault.name")
+    }
+
+    /// How far the vault was read through by itself.
+    pub fn scrub_path(&self) -> PathBuf {
+        self.root.join("scrub.place")
+    }
+
     /// Where journals and statements are, our own and those that we host.
     pub fn segments_dir(&self) -> PathBuf {
         self.root.join("segments")

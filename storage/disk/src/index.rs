@@ -29,6 +29,9 @@ pub enum IndexError {
         /// The table that holds it.
         table: &'static str,
     },
+    /// The disk that it lies on is not connected: nothing is known of what lies there.
+    #[error("the disk is not connected")]
+    Detached,
     /// Another process has it open.
     #[error("the index is in use by another process")]
     InUse,

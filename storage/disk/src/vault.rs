@@ -4,6 +4,7 @@
 //! before. What it does check is that a finished shard has exactly the bytes that its label names. The files are the truth; the index
 //! beside them is made from them.
 
+mod attachment;
 mod index;
 mod layout;
 mod scan;
@@ -30,6 +31,7 @@ pub use upload::{Begin, BeginError, FinishShardError, PARTIALS_MAX, ShardWriter,
 use crate::atomic::{self, At as _, FileError};
 use crate::index::IndexError;
 use crate::page_cache;
+use attachment::Attachment;
 use index::VaultIndex;
 use layout::Layout;
 
@@ -103,35 +105,78 @@ pub struct Vault {
 #[derive(Debug)]
 struct Inner {
     layout: Layout,
-    index: VaultIndex,
+    attachment: Attachment,
     /// Shards that are arriving now, and those that are being removed: one at a time each.
     in_work: Mutex<BTreeSet<ShardPlace>>,
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Err(error) = self.index.close() {
-            tracing::warn!(%error, "the vault's index is read from its files at the next start");
+impl Inner {
+    fn index(&self) -> Result<Arc<VaultIndex>, IndexError> {
+        self.attachment.index()
+    }
+
+    /// Right before something is written: the disk may have gone since the last look.
+    fn require_disk(&self) -> Result<(), IndexError> {
+        match self.attachment.look(&self.layout) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(IndexError::Detached),
+            Err(VaultError::Index(error)) => Err(error),
+            Err(VaultError::File(error)) => Err(error.into()),
         }
     }
 }
 
+/// Begins an empty vault, or opens what is there. After a crash it reads all directories and labels once.
+fn open_index(layout: &Layout) -> Result<VaultIndex, VaultError> {
+    atomic::create_dir(layout.root())?;
+    atomic::create_dir(&layout.partial_dir())?;
+    atomic::sweep(&layout.partial_dir())?;
+    upload::sweep_notes(layout)?;
+    VaultIndex::open(&layout.index(), |sink| scan::scan(layout, sink))
+}
+
 impl Vault {
-    /// Opens the vault in this directory, or begins an empty one. After a crash it reads all directories and labels once.
+    /// Opens the vault in this directory, or begins an empty one; it is taken for granted that its disk is there.
     pub fn open(dir: &Path) -> Result<Self, VaultError> {
         let layout = Layout::new(dir);
-        atomic::create_dir(dir)?;
-        atomic::create_dir(&layout.partial_dir())?;
-        atomic::sweep(&layout.partial_dir())?;
-        upload::sweep_notes(&layout)?;
-        let index = VaultIndex::open(&layout.index(), |sink| scan::scan(&layout, sink))?;
-        Ok(Self {
+        let attachment = Attachment::always(&layout)?;
+        Ok(Self::with(layout, attachment))
+    }
+
+    /// Opens the vault in this directory, on a disk that may not be connected: a marker in it decides, which `remembered`, a file
+    /// elsewhere, names. Both are made when `remembered` is missing, with this random id. Where the disk is away nothing is written.
+    pub fn open_on_disk(dir: &Path, remembered: &Path, id: [u8; 16]) -> Result<Self, VaultError> {
+        let layout = Layout::new(dir);
+        let attachment = Attachment::of_home(&layout, remembered, id)?;
+        Ok(Self::with(layout, attachment))
+    }
+
+    fn with(layout: Layout, attachment: Attachment) -> Self {
+        Self {
             inner: Arc::new(Inner {
                 layout,
-                index,
+                attachment,
                 in_work: Mutex::new(BTreeSet::new()),
             }),
-        })
+        }
+    }
+
+    /// Looks whether its disk is there, and says so. A disk that is back is opened again.
+    pub fn look(&self) -> Result<bool, VaultError> {
+        self.inner.attachment.look(&self.inner.layout)
+    }
+
+    /// Whether its disk was there at the last look.
+    pub fn is_attached(&self) -> bool {
+        self.inner.index().is_ok()
+    }
+
+    /// The shard behind another in the order of names, of all archives; the first one behind none.
+    pub fn next_shard(
+        &self,
+        after: Option<&ShardPlace>,
+    ) -> Result<Option<(ShardPlace, ByteCount)>, VaultError> {
+        Ok(self.inner.index()?.next(after)?)
     }
 
     /// Begins or resumes the arrival of one shard. `label` was verified and is believed; its place in the vault is reserved on the
@@ -142,12 +187,12 @@ impl Vault {
 
     /// Whether this shard is here, whole.
     pub fn has(&self, place: &ShardPlace) -> Result<bool, VaultError> {
-        Ok(self.inner.index.len(place)?.is_some())
+        Ok(self.inner.index()?.len(place)?.is_some())
     }
 
     /// The length of a shard that is here.
     pub fn len(&self, place: &ShardPlace) -> Result<Option<ByteCount>, VaultError> {
-        Ok(self.inner.index.len(place)?)
+        Ok(self.inner.index()?.len(place)?)
     }
 
     /// Which shards of a stripe are here, in order.
@@ -157,7 +202,7 @@ impl Vault {
             label: *label,
             index: ShardIndex(index),
         };
-        let holdings = self.inner.index.range(&place(0), &place(u8::MAX), 256)?;
+        let holdings = self.inner.index()?.range(&place(0), &place(u8::MAX), 256)?;
         Ok(holdings.into_iter().map(|holding| holding.index).collect())
     }
 
@@ -217,7 +262,7 @@ impl Vault {
         if from > last {
             return Ok(Vec::new());
         }
-        let mut holdings = self.inner.index.range(&from, &last, limit.saturating_add(1))?;
+        let mut holdings = self.inner.index()?.range(&from, &last, limit.saturating_add(1))?;
         holdings.retain(|holding| after.is_none_or(|after| (holding.label, holding.index) > after));
         holdings.truncate(limit);
         Ok(holdings)
@@ -225,12 +270,16 @@ impl Vault {
 
     /// What is kept for an archive.
     pub fn usage(&self, archive: &ArchiveId) -> Usage {
-        self.inner.index.usage(archive)
+        self.usages()
+            .into_iter()
+            .find(|(id, _)| id == archive)
+            .map(|(_, usage)| usage)
+            .unwrap_or_default()
     }
 
     /// What is kept for each archive that has anything here.
     pub fn usages(&self) -> Vec<(ArchiveId, Usage)> {
-        self.inner.index.usages()
+        self.inner.attachment.usages()
     }
 
     /// Bytes of shards that are kept in all.
@@ -279,6 +328,7 @@ impl Vault {
     /// Removes a shard, and its label with the last shard of the stripe. One that is not here is no error.
     pub fn remove(&self, place: &ShardPlace) -> Result<(), VaultError> {
         let layout = &self.inner.layout;
+        self.inner.require_disk()?;
         // No shard of the stripe is put in place between the look at what is left and the removal of the label.
         let _in_work = self.inner.in_work.lock();
         for path in [layout.tree(place), layout.shard(place)] {
@@ -287,7 +337,7 @@ impl Vault {
                 other => other.at("remove", &path)?,
             }
         }
-        self.inner.index.remove(place)?;
+        self.inner.index()?.remove(place)?;
         if self.stripe(&place.archive, &place.label)?.is_empty() {
             let path = layout.label(&place.archive, &place.label);
             match fs::remove_file(&path) {

@@ -212,6 +212,7 @@ fn facts(node: &Node, own: &OwnFacts, hosted: ByteCount) -> Result<Facts, Failur
         waiting: waiting::nodes(node).len(),
         kit: own.kit,
         disk_free: disk.free,
+        is_vault_there: node.vault.is_attached(),
         keeping: keeping(node),
         giving: giving(node, own, hosted),
     })

@@ -3,6 +3,7 @@
 mod network;
 mod owned;
 mod periods;
+mod vault_disk;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -133,6 +134,10 @@ impl Node {
         self.count_uptime();
         let keeping = periods::keep(Arc::downgrade(self), self.config().periods, self.stop.clone());
         self.tasks.spawn(keeping);
+        let looking = vault_disk::look(Arc::downgrade(self), self.stop.clone());
+        self.tasks.spawn(looking);
+        let scrubbing = vault_disk::scrub(Arc::downgrade(self), self.stop.clone());
+        self.tasks.spawn(scrubbing);
     }
 
     /// Whether this node talks to others at all: not when it only answers from its home.
@@ -204,7 +209,8 @@ impl Stores {
         let config = setup::load_config(home.root())?;
         let identity = setup::load_identity(&home, &config)?;
         let (records, _) = Records::open(&home.records_path()).map_err(|error| failed(&error))?;
-        let vault = Vault::open(&home.vault_dir()).map_err(|error| failed(&error))?;
+        let vault = Vault::open_on_disk(&home.vault_dir(), &home.vault_name_path(), setup::fresh()?)
+            .map_err(|error| failed(&error))?;
         let segments = SegmentStore::open(&home.segments_dir()).map_err(|error| failed(&error))?;
         let statements = Statements::open(&segments).map_err(|error| failed(&error))?;
         let circle =

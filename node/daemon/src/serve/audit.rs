@@ -63,12 +63,24 @@ pub(super) fn answer(node: &Node, asker: NodeId, asked: &AuditRequest) -> Result
     node.audit_pace
         .allows(asker, asked.challenges.len() as u64, clock::now())
         .map_err(ErrorCode::Busy)?;
+    if !node.vault.is_attached() {
+        return Ok(AuditReply::Detached);
+    }
     let proofs: Result<Vec<Proof>, ErrorCode> = asked
         .challenges
         .iter()
         .map(|challenge| proof(node, asked, challenge))
         .collect();
-    Ok(AuditReply::Proofs(List::first_of(proofs?)))
+    let proofs = proofs?;
+    // What looks missing may be on a disk that has just been pulled out.
+    if proofs.contains(&Proof::Missing) && !is_there(node) {
+        return Ok(AuditReply::Detached);
+    }
+    Ok(AuditReply::Proofs(List::first_of(proofs)))
+}
+
+fn is_there(node: &Node) -> bool {
+    matches!(node.vault.look(), Ok(true))
 }
 
 fn proof(node: &Node, asked: &AuditRequest, challenge: &Challenge) -> Result<Proof, ErrorCode> {
@@ -90,6 +102,7 @@ fn proof(node: &Node, asked: &AuditRequest, challenge: &Challenge) -> Result<Pro
         }
         Err(SliceShardError::NotFound { .. } | SliceShardError::Damaged { .. }) => Ok(Proof::Missing),
         Err(SliceShardError::Range(_)) => Err(ErrorCode::Malformed),
+        Err(SliceShardError::File(_)) if !is_there(node) => Ok(Proof::Missing),
         // The disk fails: nothing is known of the shard.
         Err(SliceShardError::File(error)) => {
             tracing::warn!("a shard can't be read for an audit: {error}");

@@ -8,7 +8,7 @@ use nuthatch_engine::boundary;
 use nuthatch_format::codec;
 use nuthatch_format::journal::LineHead;
 use nuthatch_format::statement::{SignedStatement, StatementSet};
-use nuthatch_format::{ArchiveId, NodeId};
+use nuthatch_format::{ArchiveId, NodeId, Span};
 use nuthatch_wire::attest::{Attestation, Nonce};
 use nuthatch_wire::bounded::{List, Opaque};
 use nuthatch_wire::bulk::LabelBytes;
@@ -26,6 +26,9 @@ use nuthatch_wire::receipt::SegmentReceipt;
 use super::{audit, rights};
 use crate::clock;
 use crate::node::Node;
+
+/// What a host whose disk is away asks others to wait.
+pub(crate) const DETACHED_RETRY: Span = Span::from_secs(30);
 
 /// Answers one question. Whatever touches the disk or checks signatures runs on a thread that may wait, never on one of the network's.
 pub(crate) async fn answer(node: Arc<Node>, asker: NodeId, message: Vec<u8>) -> Vec<u8> {
@@ -181,6 +184,10 @@ async fn lease(
     is_member: bool,
     asked: &LeaseRequest,
 ) -> Result<LeaseAnswer, ErrorCode> {
+    // What lies on a disk that is away can't be weighed against what is asked.
+    if !node.vault.is_attached() {
+        return Err(ErrorCode::Busy(DETACHED_RETRY));
+    }
     let refused = |reason| Ok(LeaseAnswer::Refused(reason));
     let Ok(statement) = SignedStatement::parse(&asked.certificate) else {
         return refused(LeaseRefusal::NotCertified);
@@ -228,9 +235,7 @@ async fn lease(
             boundary::LeaseRefusal::Unbalanced => LeaseRefusal::Balance,
             boundary::LeaseRefusal::Full | boundary::LeaseRefusal::TooManyArchives => LeaseRefusal::Full,
         }),
-        Ok(boundary::LeaseAnswer::Failed) | Err(_) => {
-            Err(ErrorCode::Busy(nuthatch_format::Span::from_secs(2)))
-        }
+        Ok(boundary::LeaseAnswer::Failed) | Err(_) => Err(ErrorCode::Busy(Span::from_secs(2))),
     }
 }
 

@@ -22,6 +22,8 @@ use session::{Chore, Session};
 
 /// Bounds on the pause that a busy host may ask for: not so short that it is a loop, not so long that it is a refusal.
 const BUSY_MIN: Span = Span::from_millis(20);
+/// A host that asks for so much patience is not waited for: others are given its shards, or they wait for the next look.
+pub(super) const BUSY_LONG: Span = Span::from_secs(20);
 /// See `BUSY_MIN`.
 const BUSY_MAX: Span = Span::from_secs(60);
 
@@ -296,6 +298,15 @@ impl Hosts {
     pub(super) fn wait(&mut self, node: NodeId, pause: Span, now: Timestamp) {
         if let Some(session) = self.hosts.get_mut(&node).and_then(|host| host.session.as_mut()) {
             session.busy_until = session.busy_until.max(now.after(pause.clamp(BUSY_MIN, BUSY_MAX)));
+        }
+    }
+
+    /// The host takes nothing for so long that nobody is to wait for it: its disk is away.
+    pub(super) fn rest(&mut self, node: NodeId, pause: Span, now: Timestamp) {
+        if let Some(session) = self.hosts.get_mut(&node).and_then(|host| host.session.as_mut()) {
+            let until = now.after(pause.min(BUSY_MAX));
+            session.unable_until = session.unable_until.max(Some(until));
+            self.version += 1;
         }
     }
 

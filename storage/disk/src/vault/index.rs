@@ -4,6 +4,7 @@
 //! again, so the index never says more or less than the files do.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::Path;
 
 use nuthatch_erasure::ShardIndex;
@@ -58,6 +59,14 @@ struct State {
     unsynced_commit_count: u32,
     /// A change failed half-way: the index may not say what the files are.
     is_behind: bool,
+}
+
+impl Drop for VaultIndex {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::warn!(%error, "the vault's index is read from its files at the next start");
+        }
+    }
 }
 
 impl VaultIndex {
@@ -177,8 +186,18 @@ impl VaultIndex {
         Ok(holdings)
     }
 
-    pub(super) fn usage(&self, archive: &ArchiveId) -> Usage {
-        self.state.lock().usage.get(archive).copied().unwrap_or_default()
+    /// The shard behind another; the first one behind none.
+    pub(super) fn next(
+        &self,
+        after: Option<&ShardPlace>,
+    ) -> Result<Option<(ShardPlace, ByteCount)>, IndexError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(SHARDS)?;
+        let after = after.map(key);
+        let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rows = table.range::<&[u8; KEY_LEN]>((from, Bound::Unbounded))?;
+        let row = rows.next().transpose()?;
+        Ok(row.map(|(key, len)| (place_of(key.value()), ByteCount(len.value()))))
     }
 
     pub(super) fn usages(&self) -> Vec<(ArchiveId, Usage)> {
@@ -191,7 +210,7 @@ impl VaultIndex {
     }
 
     /// Says that the index is what the files are, if it is. Otherwise the next opening reads the directories.
-    pub(super) fn close(&self) -> Result<(), IndexError> {
+    fn close(&self) -> Result<(), IndexError> {
         if self.state.lock().is_behind {
             return Ok(());
         }

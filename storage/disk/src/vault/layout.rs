@@ -1,8 +1,8 @@
 //! Where a shard lies in a vault, and what a file's name says about it.
 //!
 //! `<archive>/<first two digits of the label>/<label>.<index>`, beside it `<label>.label` with the signed label, and
-//! `<label>.<index>.tree` with the hash tree for verified ranges, a cache. `partial/` has what is still arriving. Names and bytes of
-//! these files are all that a vault is; its index is made from them.
+//! `<label>.<index>.tree` with the hash tree for verified ranges, a cache. `partial/` has what is still arriving, `VAULT` says which
+//! vault it is (see `attachment`). Names and bytes of these files are all that a vault is; its index is made from them.
 
 use std::path::{Path, PathBuf};
 

@@ -184,13 +184,17 @@ pub(super) fn begin(vault: &Vault, label: &SignedLabel, index: ShardIndex) -> Re
     if !inner.in_work.lock().insert(place) {
         return Ok(Begin::InWork);
     }
-    let opened = inner.index.len(&place).map_err(BeginError::from).and_then(|len| {
+    let known = || {
+        inner.require_disk()?;
+        inner.index()?.len(&place)
+    };
+    let opened = known().map_err(BeginError::from).and_then(|len| {
         if let Some(len) = len {
             if stands(inner, &place, len) {
                 return Ok(None);
             }
             tracing::warn!(%place, "a shard or its label is gone from this disk and is taken again");
-            inner.index.remove(&place)?;
+            inner.index()?.remove(&place)?;
         }
         make_room(inner)?;
         Ok(Some(open_partial(inner, &place, label.label().shard_len)?))
@@ -396,6 +400,7 @@ impl ShardWriter {
         // The label and the shard appear together as far as `Vault::remove` can see, and the directory was made durable by whoever made
         // it before anybody else uses it.
         let _in_work = self.vault.in_work.lock();
+        self.vault.require_disk()?;
         atomic::create_dir(&dir)?;
         let label = layout.label(&self.place.archive, &self.place.label);
         atomic::write_renamed(&label, &self.label, Access::Private)?;
@@ -404,9 +409,9 @@ impl ShardWriter {
         self.vault.keep_tree(&self.place, tree);
         if let Err(error) = atomic::sync_dir(&dir) {
             // The file stands there, but must not be acknowledged.
-            self.vault.index.distrust();
+            self.vault.index()?.distrust();
             return Err(error.into());
         }
-        Ok(self.vault.index.put(&self.place, ByteCount(self.shard_len))?)
+        Ok(self.vault.index()?.put(&self.place, ByteCount(self.shard_len))?)
     }
 }

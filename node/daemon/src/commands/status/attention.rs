@@ -50,6 +50,8 @@ pub(super) struct Facts {
     /// `None` without an archive.
     pub(super) kit: Option<KitState>,
     pub(super) disk_free: ByteCount,
+    /// Whether the disk with what it keeps for others is there.
+    pub(super) is_vault_there: bool,
     /// What concerns the keeping of data alive.
     pub(super) keeping: KeepingFacts,
     /// What concerns giving and taking.
@@ -114,6 +116,11 @@ fn machine(facts: &Facts, list: &mut Vec<Attention>) {
             facts.disk_free.0 >> 20
         );
         list.push(item("disk_full", message, "df -h"));
+    }
+    if !facts.is_vault_there {
+        let message = "the disk with what this node keeps for others is not connected: connect it where it was; nothing is lost by it, but \
+                       others can't count on it for long";
+        list.push(item("vault_detached", message, "df -h"));
     }
 }
 

@@ -16,6 +16,7 @@ use super::{RETRY, ServeError, busy, may_offer, next, refusal, refuse};
 use crate::clock;
 use crate::hosting::{AcceptedOffer, Decided};
 use crate::node::Node;
+use crate::serve::DETACHED_RETRY;
 
 /// Payload that an owner may send ahead of our disk, in bytes: four ranges.
 const CREDIT: u64 = 4 * SLICE_LEN_MAX as u64;
@@ -38,6 +39,9 @@ pub(super) async fn serve(
     };
     if !may_offer(node, stream, &arrival.place.archive) {
         return refuse(stream, Refusal::NotAllowed).await;
+    }
+    if !node.vault.is_attached() {
+        return busy(stream, DETACHED_RETRY).await;
     }
     let (keeper, from) = (Arc::clone(node), stream.node());
     let (arrival, facts) = blocking(move || {
@@ -69,6 +73,9 @@ pub(super) async fn serve(
         Ok(Begin::New { writer }) => (writer, 0),
         Err(error) => {
             tracing::warn!("a shard can't be begun: {error}");
+            if !node.vault.is_attached() {
+                return busy(stream, DETACHED_RETRY).await;
+            }
             node.vault_changed();
             return refuse(stream, Refusal::Full).await;
         }

@@ -28,6 +28,7 @@ fn well() -> Facts {
         waiting: 0,
         kit: Some(KitState::Good),
         disk_free: ByteCount(1 << 40),
+        is_vault_there: true,
         keeping: KeepingFacts::default(),
         giving: GivingFacts::default(),
     }
@@ -283,4 +284,13 @@ fn hosts_that_are_gone_or_may_go_and_packs_that_wait_are_named_with_their_comman
         commands.contains(&"nuthatch peer lost mia".to_owned()),
         "{commands:?}"
     );
+}
+
+#[test]
+fn a_disk_that_is_not_connected_is_named_to_its_own_person() {
+    let facts = Facts {
+        is_vault_there: false,
+        ..well()
+    };
+    assert_eq!(kinds(&facts), ["vault_detached"]);
 }
