@@ -37,6 +37,8 @@ struct Chart {
     title: &'static str,
     y_label: &'static str,
     y_max: f64,
+    /// Where the legend stands: beside all lines.
+    legend: SeriesLabelPosition,
     series: Vec<Series>,
 }
 
@@ -62,6 +64,7 @@ pub fn plots(figures: &Figures) -> Result<Vec<Plot>, PlotError> {
             title: "Everything can be restored right now",
             y_label: "% of all moments",
             y_max: 100.0,
+            legend: SeriesLabelPosition::LowerMiddle,
             series: restorable,
         },
         Chart {
@@ -69,6 +72,7 @@ pub fn plots(figures: &Figures) -> Result<Vec<Plot>, PlotError> {
             title: "Owners who lose data in a year",
             y_label: "of 1000",
             y_max: 8.0,
+            legend: SeriesLabelPosition::UpperMiddle,
             series: both(Row::lost_of_thousand),
         },
         Chart {
@@ -76,6 +80,7 @@ pub fn plots(figures: &Figures) -> Result<Vec<Plot>, PlotError> {
             title: "Bytes that friends store for each byte of yours",
             y_label: "times",
             y_max: 3.5,
+            legend: SeriesLabelPosition::UpperMiddle,
             series: both(Row::stored),
         },
         Chart {
@@ -83,6 +88,7 @@ pub fn plots(figures: &Figures) -> Result<Vec<Plot>, PlotError> {
             title: "Repair traffic",
             y_label: "GB for each TB and month",
             y_max: 120.0,
+            legend: SeriesLabelPosition::UpperMiddle,
             series: traffic,
         },
     ]
@@ -139,6 +145,7 @@ fn draw_into(svg: &mut String, chart: Chart) -> Result<(), DrawingAreaErrorKind<
     }
     context
         .configure_series_labels()
+        .position(chart.legend)
         .border_style(BLACK.mix(0.3))
         .background_style(WHITE.mix(0.8))
         .draw()?;
