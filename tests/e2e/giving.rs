@@ -259,6 +259,7 @@ fn a_host_that_leaves_is_told_when_nothing_is_kept_there_alone() {
     let [owner, attic, cellar] = &homes;
     let folder = world.folder("folder");
     owner.init(&[]);
+    configure(owner, "[periods]\nrepair = \"1s\"");
     let _owner_node = owner.up();
     attic.join(&owner.invite(&[]), &["--name", "attic"]).ended(0);
     let attic_node = attic.up();

@@ -100,7 +100,7 @@ impl Hosts {
         let counted = |(node, host): (&NodeId, &Host)| {
             let member = circle
                 .get(*node)
-                .filter(|member| host.lease.is_some() && member.counts())?;
+                .filter(|member| host.lease.is_some() && !host.is_closed && member.counts())?;
             Some((*node, member.history.looks(member.domain, cx.now)))
         };
         let (nodes, hosts) = self.hosts.iter().filter_map(counted).unzip();
