@@ -7,6 +7,7 @@ mod circle;
 mod data;
 mod host;
 mod keeping;
+mod steward;
 pub(crate) mod values;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub(crate) use circle::{AuditArgs, CircleArgs, CircleCommand, InviteArgs, JoinAr
 pub(crate) use data::{BackupArgs, LsArgs, RestoreArgs, SnapshotsArgs, VerifyArgs};
 pub(crate) use host::{HostArgs, HostCommand, LimitArgs, Switch};
 pub(crate) use keeping::{PeerArgs, PeerCommand, RepairArgs};
+pub(crate) use steward::{StewardArgs, StewardCommand};
 pub(crate) use values::{SizeOrNone, Until};
 
 /// Back up to your friends' machines, and theirs to yours: encrypted, without a server.
@@ -105,6 +107,8 @@ pub(crate) enum Command {
     Kit(KitArgs),
     /// What this node gives: quota, holidays, leaving, what it asks in return
     Host(HostArgs),
+    /// Let a host look after the archive while this machine is off or lost
+    Steward(StewardArgs),
     /// Set how fast this node sends and receives, or show it
     Limit(LimitArgs),
     /// On a new machine: find the archive again with the 24 words

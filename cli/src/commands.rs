@@ -9,6 +9,7 @@ mod kit;
 mod new_home;
 mod read;
 mod recover;
+mod steward;
 mod up;
 
 use nuthatch_daemon::api::{Answer, Exit, Failure, Message, RawPath};
@@ -43,6 +44,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
         Command::Status => circle::status(session).await,
         Command::Kit(args) => kit::run(session, &args).await,
         Command::Host(args) => host::run(session, args.command).await,
+        Command::Steward(args) => steward::run(session, args.command).await,
         Command::Limit(args) => host::limit(session, &args).await,
         Command::Recover(args) => recover::run(session, args).await,
         Command::Lab(args) => lab::run(session, args).await,

@@ -101,6 +101,28 @@ pub(crate) async fn reader_key(session: &Session) -> Result<Secret, Failure> {
     }
 }
 
+/// The signing key of the home's archive: from the 24 words where a file has them, else asking for the passphrase where one wraps it.
+pub(crate) async fn signing_key(session: &Session) -> Result<Secret, Failure> {
+    if let Some(file) = session.phrase_file.as_deref() {
+        let phrase = secrets::phrase(Some(file))?;
+        return setup::signing_key_of_phrase(&phrase);
+    }
+    match unlock_signing(session, None).await {
+        Err(failure) if failure.kind == "locked" => {
+            let passphrase = secrets::passphrase(session.passphrase_file.as_deref())?;
+            unlock_signing(session, Some(passphrase)).await
+        }
+        result => result,
+    }
+}
+
+async fn unlock_signing(session: &Session, passphrase: Option<Secret>) -> Result<Secret, Failure> {
+    let home = session.home().to_owned();
+    tokio::task::spawn_blocking(move || setup::unlock_signing(&home, passphrase.as_ref()))
+        .await
+        .map_err(|error| Failure::from_error(Exit::Failed, "internal", &error))?
+}
+
 /// The reader key where nobody has to be asked for it: unwrapped, or its passphrase is in a file.
 pub(crate) async fn reader_key_at_hand(session: &Session) -> Result<Option<Secret>, Failure> {
     match unlock(session, None).await {

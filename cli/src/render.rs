@@ -8,6 +8,7 @@ mod progress;
 mod qr;
 mod repair;
 mod rows;
+mod steward;
 mod summary;
 pub(crate) mod words;
 
@@ -22,6 +23,7 @@ pub(crate) use progress::{HumanView, RowForm};
 pub(crate) use qr::qr_text;
 pub(crate) use repair::repair_lines;
 pub(crate) use rows::{entry_line, peers_table, snapshots_table, waiting_table};
+pub(crate) use steward::steward_lines;
 pub(crate) use summary::{backup_lines, restore_lines, status_lines, verify_lines};
 
 use crate::terminal;

@@ -95,7 +95,7 @@ fn hosts_hold_nothing_readable() {
 }
 
 /// Files below a directory that contain these bytes.
-fn files_with(directory: &Path, needle: &[u8]) -> Vec<std::path::PathBuf> {
+pub(crate) fn files_with(directory: &Path, needle: &[u8]) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

@@ -32,4 +32,5 @@ mod lan;
 mod members;
 mod one_friend;
 mod resume;
+mod stewards;
 mod strangers;

@@ -30,7 +30,7 @@ use crate::strangers::{circle_with_archive, unknown_archive};
 const NOT_ALLOWED: [u8; 4] = [0x82, 0x00, 0x81, 0x00];
 
 /// A member by a true invitation, whose word is its own.
-fn member(circle: &Circle, number: u8) -> Attacker {
+pub(crate) fn member(circle: &Circle, number: u8) -> Attacker {
     let attacker = Attacker::new(number);
     let line = circle.owner.0.invite(&[]);
     for victim in [&circle.owner.1, &circle.hosts[0].1] {

@@ -13,6 +13,14 @@ pub(crate) fn size(text: &str) -> Result<ByteCount, String> {
     config::parse_size(text)
 }
 
+/// A size above zero.
+pub(crate) fn some_size(text: &str) -> Result<ByteCount, String> {
+    match size(text)? {
+        ByteCount::ZERO => Err("it must be more than nothing".to_owned()),
+        size => Ok(size),
+    }
+}
+
 /// A size, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SizeOrNone(pub Option<ByteCount>);

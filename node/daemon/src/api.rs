@@ -11,6 +11,7 @@ mod message;
 mod repair;
 mod request;
 mod secret;
+mod steward;
 
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ pub use request::{
     Request, Restore, SnapshotPart, Snapshots, Verify, VerifyDepth, WaitGoal,
 };
 pub use secret::Secret;
+pub use steward::{StewardAnswer, StewardOrder, StewardRow, StewardWord, StewardingRow, StewardsAnswer};
 
 /// Messages that wait between a job and whoever shows them; a job that is ahead waits, progress is dropped instead.
 pub const OUTLET_LEN: usize = 64;

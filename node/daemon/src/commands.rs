@@ -21,6 +21,7 @@ pub(crate) mod restore;
 pub(crate) mod select;
 pub(crate) mod snapshots;
 pub(crate) mod status;
+pub(crate) mod steward;
 pub(crate) mod verify;
 pub(crate) mod waiting;
 

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use nuthatch_disk::atomic::{self, Access, FileError};
 use nuthatch_engine::fairness::Stance;
-use nuthatch_engine::rules::{RepairRules, Rules};
+use nuthatch_engine::rules::{LeaseRules, RepairRules, Rules};
 use nuthatch_format::{ByteCount, Span};
+use nuthatch_wire::lease::LEASE_TERM;
 use serde::Deserialize;
 
 pub use audits::Audits;
@@ -57,7 +58,7 @@ const KEYS: [&str; 16] = [
     "periods",
     "audits",
 ];
-const PERIOD_KEYS: [&str; 4] = ["inventory", "roster", "grace", "repair"];
+const PERIOD_KEYS: [&str; 5] = ["inventory", "roster", "grace", "repair", "lease"];
 
 /// The settings of a node. Every field has a default, so that an empty file is a valid one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +108,8 @@ pub struct Periods {
     pub grace: Duration,
     /// Between two looks for what must be repaired, at least.
     pub repair: Duration,
+    /// How long this node promises to keep an archive's shards, from the last contact with whoever looks after it.
+    pub lease: Duration,
 }
 
 impl Periods {
@@ -117,6 +120,10 @@ impl Periods {
             |period: Duration| Span::from_millis(u64::try_from(period.as_millis()).unwrap_or(u64::MAX));
         Rules {
             presence: usual.presence.with_grace(span(self.grace)),
+            lease: LeaseRules {
+                term: span(self.lease),
+                ..usual.lease
+            },
             repair: RepairRules {
                 pause_min: span(self.repair),
                 pause_max: usual.repair.pause_max.max(span(self.repair)),
@@ -133,6 +140,7 @@ impl Default for Periods {
             roster: Duration::from_mins(10),
             grace: Duration::from_hours(14 * 24),
             repair: Duration::from_mins(1),
+            lease: Duration::from_millis(LEASE_TERM.0),
         }
     }
 }
@@ -242,6 +250,7 @@ struct PeriodsForm {
     roster: Option<String>,
     grace: Option<String>,
     repair: Option<String>,
+    lease: Option<String>,
 }
 
 /// A size as people write it: `20GB` (powers of ten), `20GiB` (powers of two), `512` (bytes).
@@ -357,6 +366,7 @@ impl Config {
                 roster: period("periods.roster", form.periods.roster, usual.roster)?,
                 grace: period("periods.grace", form.periods.grace, usual.grace)?,
                 repair: period("periods.repair", form.periods.repair, usual.repair)?,
+                lease: period("periods.lease", form.periods.lease, usual.lease)?,
             },
             audits: form.audits.read(path)?,
         })
@@ -454,7 +464,7 @@ impl Config {
 /// First lines of a new file.
 const FILE_HEAD: &str = "# Settings of this node. A name that is not known is refused; leaving one out is its default.\n\
     # name, listen, port, mdns, quota, survive, staging, limit_up, limit_down,\n\
-    # generous, pause, leaving, peer_quotas; [fair] allowance, tolerance, warning, release; [periods] inventory, roster, grace, repair\n\
+    # generous, pause, leaving, peer_quotas; [fair] allowance, tolerance, warning, release; [periods] inventory, roster, grace, repair, lease\n\
     # [audits] detection, lost, within, period, data, metadata, traffic, answer, retry, excused, proven, scrub\n";
 
 /// Whether a text can name a node: not empty, bounded, no control characters.

@@ -10,6 +10,7 @@ mod transfer;
 
 use std::sync::Arc;
 
+pub(crate) use recall::let_go as let_go_recalled;
 pub(crate) use reseal::Resealing;
 pub(crate) use stripes_page::{Part, endangered};
 pub(crate) use transfer::reason;
@@ -18,7 +19,7 @@ use nuthatch_engine::boundary::{Effect, HostTerms, Input, LeaseAnswer, LeaseRefu
 use nuthatch_engine::fairness::Stance;
 use nuthatch_format::{ArchiveId, ByteCount, NodeId};
 use nuthatch_wire::bounded::Opaque;
-use nuthatch_wire::lease::{self, LeaseRequest};
+use nuthatch_wire::lease::{self, CertificateBytes, LeaseRequest};
 use nuthatch_wire::message::{Capabilities, Hello, Request};
 
 use crate::ask::ask_for;
@@ -27,7 +28,7 @@ use crate::driver::Performer;
 use crate::events::FaultKind;
 use crate::node::Node;
 use crate::repairs::PlanFacts;
-use crate::{roster_sync, sync};
+use crate::{roster_sync, stewards, sync};
 
 /// Starts effects for a node that it does not keep alive.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ impl Node {
             // Made durable by the loop before anything is started.
             Effect::Persist(_) | Effect::Forget(_) => {}
             Effect::Report(event) => report::report(&self, event),
+            Effect::ReportOf { archive, event } => stewards::report(&self, archive, event),
             Effect::AnswerLease { token, answer } => self.hosting.answer_lease(token, answer),
             Effect::AnswerOffer { token, verdict } => self.hosting.answer_offer(token, verdict),
             Effect::AnswerRepairPlan {
@@ -167,6 +169,7 @@ impl Node {
             Effect::Persist(_)
             | Effect::Forget(_)
             | Effect::Report(_)
+            | Effect::ReportOf { .. }
             | Effect::AnswerLease { .. }
             | Effect::AnswerOffer { .. }
             | Effect::AnswerRepairPlan { .. }
@@ -210,11 +213,18 @@ impl Node {
         Some(terms_of(&hello))
     }
 
+    /// The statement by which this node is one of an archive's: as its device, or as its steward.
+    fn standing_in(&self, archive: &ArchiveId) -> Option<CertificateBytes> {
+        if let Some(owned) = self.owned().filter(|owned| owned.archive == *archive) {
+            return Opaque::new(owned.certificate.bytes().to_vec()).ok();
+        }
+        let statements = self.known_statements(archive)?;
+        let statement = statements.steward_statement(&self.identity.node)?;
+        Opaque::new(statement.bytes().to_vec()).ok()
+    }
+
     async fn ask_lease(&self, host: NodeId, archive: ArchiveId, bytes: ByteCount) -> LeaseAnswer {
-        let Some(owned) = self.owned().filter(|owned| owned.archive == archive) else {
-            return LeaseAnswer::Failed;
-        };
-        let Ok(certificate) = Opaque::new(owned.certificate.bytes().to_vec()) else {
+        let Some(certificate) = self.standing_in(&archive) else {
             return LeaseAnswer::Failed;
         };
         let request = Request::Lease(LeaseRequest {

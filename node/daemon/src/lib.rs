@@ -36,10 +36,12 @@ mod roster_sync;
 mod send;
 mod serve;
 mod source;
+mod stewards;
 mod stripes;
 mod sync;
 mod uptime;
 mod waiting;
+mod ward;
 
 pub use node::{Node, NodeOptions};
 pub use nuthatch_transport::peer_id_text;

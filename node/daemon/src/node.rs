@@ -3,7 +3,6 @@
 
 mod start;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use nuthatch_disk::vault::Vault;
 use nuthatch_engine::boundary::Input;
 use nuthatch_format::keys::{DeviceKeys, WriterKeys};
 use nuthatch_format::statement::SignedStatement;
-use nuthatch_format::{ArchiveId, LineId, NodeId, Timestamp};
+use nuthatch_format::{ArchiveId, Timestamp};
 use nuthatch_transport::Transport;
 use nuthatch_wire::challenge::Challenges;
 use parking_lot::{Mutex, RwLock};
@@ -41,10 +40,12 @@ use crate::links::Links;
 use crate::outboards::Outboards;
 use crate::pulse::Pulse;
 use crate::repairs::RepairDesk;
-use crate::serve::AuditPace;
+use crate::serve::{AuditPace, Budgets};
 use crate::setup;
+use crate::stewards::Stewards;
 use crate::uptime::Uptime;
 use crate::waiting::Waiting;
+use crate::ward::ForksSent;
 
 pub use start::NodeOptions;
 pub(crate) use start::load_records;
@@ -79,6 +80,10 @@ pub struct Node {
     pub(crate) hosting: Hosting,
     /// The archive of this node, when it has one.
     pub(crate) owned: RwLock<Option<Arc<Owned>>>,
+    /// The archives of others that this node is a steward of.
+    pub(crate) stewards: Stewards,
+    /// What stewards have fetched here today.
+    pub(crate) budgets: Budgets,
     pub(crate) transport: Transport,
     pub(crate) links: Links,
     /// Trees of shards that are to be sent.
@@ -122,7 +127,7 @@ pub(crate) struct Owned {
     /// Appends to this device's line; the only one that does.
     pub(crate) journal: Arc<JournalWriter>,
     /// Of lines that forked: how many segments beside the line each host was sent in this run.
-    pub(crate) forks_sent: Mutex<BTreeMap<(NodeId, LineId), u64>>,
+    pub(crate) forks_sent: Arc<ForksSent>,
 }
 
 impl Node {

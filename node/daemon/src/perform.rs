@@ -63,6 +63,12 @@ async fn answer(
             out.send(Message::Summary(Answer::Repair(summary))).await;
             missed.map_or(Ok(None), Err)
         }
+        Request::Steward(order) => unless_cancelled(&cancel, commands::steward::order(&node, &order))
+            .await?
+            .map(|answer| Some(Answer::Steward(answer))),
+        Request::Stewards {} => commands::steward::list(&node)
+            .await
+            .map(|answer| Some(Answer::Stewards(answer))),
         Request::Invite(invite) => unless_cancelled(&cancel, commands::invite::run(&node, &invite))
             .await?
             .map(|answer| Some(Answer::Invite(answer))),

@@ -4,10 +4,12 @@
 //! place (`rights`); whether something is taken is the engine's verdict.
 
 mod audit;
+mod budgets;
 pub(crate) mod bulk;
 pub(crate) mod control;
 pub(crate) mod rights;
 pub(crate) mod strangers;
 
 pub(crate) use audit::AuditPace;
+pub(crate) use budgets::Budgets;
 pub(crate) use control::DETACHED_RETRY;

@@ -19,8 +19,8 @@ use crate::identity::Identity;
 
 pub(crate) use archive::{Adoption, load_owned};
 pub use archive::{NewArchive, add_archive, create_archive, parse_phrase, refuse_archive};
-pub(crate) use unlock::reader_keys;
-pub use unlock::{Locked, unlock};
+pub use unlock::{Locked, signing_key_of_phrase, unlock, unlock_signing};
+pub(crate) use unlock::{reader_keys, signing_key};
 
 /// What a person chose for a new node; what is absent keeps its default.
 #[derive(Debug, Clone, Default)]

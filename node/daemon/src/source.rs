@@ -17,9 +17,12 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use nuthatch_disk::catalogue::{PackRecord, StripeFacts};
+use nuthatch_disk::vault::ShardPlace;
 use nuthatch_engine::sources::{self, SourceHost, SourcePlan, Speed};
 use nuthatch_erasure::ShardIndex;
 use nuthatch_format::label::SignedLabel;
+use nuthatch_format::padding::PACK_LEN;
+use nuthatch_format::slice::SLICE_RANGE;
 use nuthatch_format::{ByteCount, LabelId, NodeId, Span, slice};
 use nuthatch_jobs::{Origin, PackSource, Reading, SourceError};
 use nuthatch_wire::bulk::Refusal;
@@ -32,6 +35,7 @@ use crate::contact;
 use crate::events::FaultKind;
 use crate::fetch::{self, FetchError, WantedRange};
 use crate::node::{Node, Owned};
+use crate::ward::Ward;
 use buffers::Buffers;
 use decode::Piece;
 use trust::Distrusted;
@@ -54,6 +58,9 @@ const DIALLED_LOOK: Duration = Duration::from_millis(25);
 /// How often one host is asked again after it said that it is busy.
 const BUSY_RETRIES_MAX: u32 = 20;
 
+/// Who is busy for longer is not waited for.
+const PATIENCE: Span = Span::from_secs(60);
+
 /// Plans that are tried for one reading: each failure takes a source away, so this ends.
 const PLANS_MAX: usize = 64;
 
@@ -64,7 +71,7 @@ type Failed = BTreeSet<(LabelId, ShardIndex, NodeId)>;
 #[derive(Debug)]
 pub(crate) struct HostSource {
     node: Arc<Node>,
-    owned: Arc<Owned>,
+    ward: Arc<Ward>,
     runtime: tokio::runtime::Handle,
     /// Ends the job, and with it what it waits for.
     cancel: CancellationToken,
@@ -82,9 +89,14 @@ pub(crate) struct HostSource {
 impl HostSource {
     /// A source for one job, which `cancel` ends. Must be made inside the runtime.
     pub(crate) fn new(node: &Arc<Node>, owned: &Arc<Owned>, cancel: &CancellationToken) -> Self {
+        Self::of_ward(node, &Arc::new(Ward::of_owned(owned)), cancel)
+    }
+
+    /// The same for any archive that is looked after. A steward's own vault is a source like other hosts'.
+    pub(crate) fn of_ward(node: &Arc<Node>, ward: &Arc<Ward>, cancel: &CancellationToken) -> Self {
         Self {
             node: Arc::clone(node),
-            owned: Arc::clone(owned),
+            ward: Arc::clone(ward),
             runtime: tokio::runtime::Handle::current(),
             cancel: cancel.clone(),
             speeds: Mutex::default(),
@@ -198,14 +210,21 @@ impl HostSource {
     /// Hosts that can be asked now, with how fast they were.
     fn hosts(&self) -> BTreeMap<NodeId, SourceHost> {
         let mut known = self.speeds.lock();
-        self.node
-            .pulse
-            .online()
-            .into_keys()
+        let own = self.ward.owned.is_none().then_some(self.node.identity.node);
+        let online = self.node.pulse.online().into_keys();
+        online
+            .chain(own)
             .map(|node| {
-                let host = known.entry(node).or_insert(SourceHost {
-                    speed: Speed::default(),
-                    waiting_count: 0,
+                let host = known.entry(node).or_insert_with(|| {
+                    let mut speed = Speed::default();
+                    if Some(node) == own {
+                        // Nothing is cheaper than this disk.
+                        speed.observe(Span::ZERO, Span(1), ByteCount(PACK_LEN as u64));
+                    }
+                    SourceHost {
+                        speed,
+                        waiting_count: 0,
+                    }
                 });
                 (node, *host)
             })
@@ -323,6 +342,9 @@ impl HostSource {
         host: NodeId,
         take: &mut fetch::Take<'_>,
     ) -> Result<(), Broken> {
+        if host == self.node.identity.node {
+            return self.read_own(label, (index, range), take).await;
+        }
         let wanted = WantedRange {
             label: label.label(),
             label_id: label.id(),
@@ -344,6 +366,12 @@ impl HostSource {
                     self.shards.fetch_add(1, Ordering::Relaxed);
                     return Ok(());
                 }
+                Err(FetchError::Busy(retry_after)) if retry_after > PATIENCE => {
+                    // What a steward may fetch there today is used up: the host is right.
+                    tracing::debug!("{host:?} gives nothing for {retry_after:?}");
+                    self.failed.lock().insert((label.id(), index, host));
+                    return Err(Broken);
+                }
                 Err(FetchError::Busy(retry_after)) => {
                     tokio::time::sleep(std::time::Duration::from_millis(retry_after.0.min(5_000))).await;
                 }
@@ -355,6 +383,51 @@ impl HostSource {
         }
         self.fail(label, index, host, &FetchError::Ended);
         Err(Broken)
+    }
+
+    /// A range of a shard in this node's own vault.
+    async fn read_own(
+        &self,
+        label: &SignedLabel,
+        (index, range): (ShardIndex, Range<u64>),
+        take: &mut fetch::Take<'_>,
+    ) -> Result<(), Broken> {
+        let place = ShardPlace {
+            archive: self.ward.archive,
+            label: label.id(),
+            index,
+        };
+        let root = label.label().shard(index).ok_or(Broken)?;
+        let shard_len = label.label().shard_len;
+        let mut offset = range.start;
+        while offset < range.end {
+            let part = offset..offset.saturating_add(SLICE_RANGE).min(range.end);
+            let (vault, tree, wanted) = (
+                Arc::clone(&self.node.vault),
+                self.node.outboards.get(&place),
+                part.clone(),
+            );
+            let read = tokio::task::spawn_blocking(move || {
+                let read = vault.read_slice(&place, wanted.clone(), tree).ok()?;
+                let bytes = slice::verify(&root, shard_len, wanted, &read.slice).ok()?;
+                Some((read.tree, bytes))
+            });
+            let Some((tree, bytes)) = read.await.ok().flatten() else {
+                self.failed
+                    .lock()
+                    .insert((label.id(), index, self.node.identity.node));
+                let message = format!(
+                    "a shard in this vault is damaged (archive {})",
+                    place.archive.short()
+                );
+                self.node.events.fault(FaultKind::OwnDisk, None, message);
+                return Err(Broken);
+            };
+            self.node.outboards.put(place, tree);
+            take(offset, &bytes);
+            offset = part.end;
+        }
+        Ok(())
     }
 
     /// Notes a failure, and lays it to the host where it is the host's.
@@ -438,7 +511,7 @@ impl PackSource for HostSource {
     }
 
     fn shard_len(&self, pack: &PackRecord) -> Option<u64> {
-        let stripes = self.owned.catalogue.stripes_of(&pack.id).ok()?;
+        let stripes = self.ward.catalogue.stripes_of(&pack.id).ok()?;
         let fits = |label: &SignedLabel| label.label().pack_len == pack.len.0;
         let labels = stripes
             .iter()

@@ -23,6 +23,7 @@ use crate::history::Standing;
 use crate::placement::Candidate;
 use crate::record::{Record, RecordKey};
 use crate::repair::{Due, HealthView, RepairSource};
+use crate::stewards::Stewardship;
 
 pub use hosting::{
     AccountView, LeaseAsked, OfferFacts, OfferRefusal, OfferVerdict, Offered, StripeHere, VaultFacts,
@@ -380,6 +381,9 @@ pub enum Input {
         /// Where its journal stands.
         journal: JournalPosition,
     },
+    /// All archives that this node is a steward of, replacing the last ones. At most `rules::STEWARDED_MAX`; others are ignored, and so is
+    /// this node's own.
+    Stewardships(Vec<Stewardship>),
     /// The owner changed its mind on how many losses to survive.
     SurviveSet {
         /// Which archive.
@@ -686,6 +690,13 @@ pub enum Effect {
     },
     /// Something a person may want to know. Acting on it is nobody's duty.
     Report(Event),
+    /// The same, of an archive that this node is a steward of.
+    ReportOf {
+        /// Which.
+        archive: ArchiveId,
+        /// What.
+        event: Event,
+    },
 }
 
 /// What the engine says about its own doings.

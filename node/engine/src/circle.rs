@@ -11,7 +11,7 @@ use crate::link::Link;
 use crate::outbox::{Alarm, Context};
 use crate::presence::{Presence, redial_pause};
 use crate::record::{Record, RecordKey};
-use crate::repair::{HealthView, HostHealth};
+use crate::repair::{HealthView, HostHealth, Target};
 use crate::rules::{DIALS_MAX, MEMBERS_MAX, PresenceRules};
 
 /// Of the longest gap that is counted, one part in this many of an absence is remembered at a time: an hour of a day.
@@ -341,7 +341,7 @@ impl Circle {
     }
 
     /// What all members are worth now.
-    pub(crate) fn health(&self, target: u8) -> HealthView {
+    pub(crate) fn health(&self, target: Target) -> HealthView {
         let members = self.members.iter();
         HealthView {
             members: members

@@ -15,11 +15,12 @@ use crate::history::History;
 use crate::host::{Givers, Hosting};
 use crate::leases::{GrantedLease, HeldLease};
 use crate::outbox::{Alarm, Context, Outbox};
-use crate::owner::{Audits, Owner, OwnerLoad};
+use crate::owner::{Audits, Duty, Owner, OwnerLoad};
 use crate::presence::Presence;
 use crate::record::Record;
 use crate::repair::HostHealth;
-use crate::rules::{MEMBERS_MAX, Rules};
+use crate::rules::{MEMBERS_MAX, Rules, STEWARDED_MAX};
+use crate::stewards::Stewardship;
 
 /// One node's decisions.
 ///
@@ -34,6 +35,8 @@ pub struct Engine {
     circle: Circle,
     hosting: Hosting,
     owner: Option<Owner>,
+    /// Archives of others that this node is a steward of, at most `STEWARDED_MAX`.
+    stewarded: BTreeMap<ArchiveId, Owner>,
     /// Leases from records, until their archive is opened.
     replayed: BTreeMap<(ArchiveId, NodeId), HeldLease>,
     /// Audits from records, the same.
@@ -78,6 +81,8 @@ pub struct Load {
     pub effects: usize,
     /// Of the archive that this node owns; nothing when it owns none.
     pub owner: OwnerLoad,
+    /// Archives that it is a steward of, at most `rules::STEWARDED_MAX`; each has in flight at most what its own has.
+    pub stewarded: usize,
 }
 
 impl Engine {
@@ -92,6 +97,7 @@ impl Engine {
             circle: Circle::default(),
             hosting: Hosting::default(),
             owner: None,
+            stewarded: BTreeMap::new(),
             replayed: BTreeMap::new(),
             replayed_audits: BTreeMap::new(),
         }
@@ -110,7 +116,7 @@ impl Engine {
                     granted_at,
                     until,
                 } => {
-                    if self.replayed.len() < MEMBERS_MAX {
+                    if self.replayed.len() < (1 + STEWARDED_MAX) * MEMBERS_MAX {
                         self.replayed.insert(
                             (archive, node),
                             HeldLease {
@@ -129,7 +135,7 @@ impl Engine {
                     self.hosting.replay(archive, GrantedLease { bytes, until });
                 }
                 Record::Audited { archive, node, state } => {
-                    if self.replayed_audits.len() < MEMBERS_MAX {
+                    if self.replayed_audits.len() < (1 + STEWARDED_MAX) * MEMBERS_MAX {
                         self.replayed_audits.insert((archive, node), state);
                     }
                 }
@@ -173,19 +179,18 @@ impl Engine {
                 survive,
                 journal,
             } => {
-                let replayed = std::mem::take(&mut self.replayed);
-                let audited = std::mem::take(&mut self.replayed_audits);
                 if self.owner.is_none() {
-                    let own = replayed.into_iter().filter(|((of, _), _)| *of == archive);
-                    let leases = own.map(|((_, node), lease)| (node, lease)).collect();
-                    let audited = audited.into_iter().filter(|((of, _), _)| *of == archive);
-                    let audits = Audits::new(archive, audited.map(|((_, node), state)| (node, state)));
+                    // Whoever becomes a device of an archive goes on as its owner.
+                    self.stewarded.remove(&archive);
+                    let leases = take_of(&mut self.replayed, archive);
+                    let audits = take_of(&mut self.replayed_audits, archive);
                     let owner = Owner::new(archive, survive, journal, leases, cx.now);
-                    self.owner = Some(owner.with_audits(audits));
-                    self.greet_owner();
+                    self.owner = Some(owner.with_audits(Audits::new(archive, audits)));
+                    self.greet_new(archive);
                 }
                 self.hosting.accounts_changed();
             }
+            Input::Stewardships(stewardships) => self.set_stewardships(stewardships),
             circle_input @ (Input::Members(_)
             | Input::Sighted { .. }
             | Input::Connected { .. }
@@ -214,7 +219,7 @@ impl Engine {
             | Input::AuditWanted { .. }
             | Input::InventoryEnded { .. }) => {
                 let is_account = matches!(owner_input, Input::InventoryEnded { .. });
-                self.handle_owner(owner_input);
+                self.handle_owner(&owner_input);
                 if is_account {
                     self.hosting.accounts_changed();
                 }
@@ -234,7 +239,7 @@ impl Engine {
         self.circle.alarm(&mut alarm, self.now, &self.rules.presence);
         self.hosting.alarm(&mut alarm);
 
-        if let Some(owner) = &self.owner {
+        for owner in self.owner.iter().chain(self.stewarded.values()) {
             owner.alarm(&mut alarm);
         }
         alarm.rings()
@@ -250,9 +255,11 @@ impl Engine {
         let greeted = match input {
             Input::Members(facts) => {
                 self.circle.set_members(self.node, facts, &mut cx);
-                if let Some(owner) = &mut self.owner {
+                for owner in self.owner.iter_mut().chain(self.stewarded.values_mut()) {
+                    cx.out.tell_of(owner.told_of());
                     owner.members_changed(&self.circle, &mut cx);
                 }
+                cx.out.tell_of(None);
                 None
             }
             Input::Sighted { node } => {
@@ -265,7 +272,7 @@ impl Engine {
             }
             Input::Disconnected { node } => {
                 self.circle.disconnected(node, &mut cx);
-                if let Some(owner) = &mut self.owner {
+                for owner in self.owner.iter_mut().chain(self.stewarded.values_mut()) {
                     owner.disconnected(node);
                 }
                 None
@@ -291,6 +298,7 @@ impl Engine {
             | Input::Offered { .. }
             | Input::OfferEnded { .. }
             | Input::ArchiveOpened { .. }
+            | Input::Stewardships(_)
             | Input::SurviveSet { .. }
             | Input::WorkChanged { .. }
             | Input::JournalGrew { .. }
@@ -308,78 +316,66 @@ impl Engine {
             | Input::AuditEnded { .. }
             | Input::AuditWanted { .. } => None,
         };
-        if let (Some(owner), Some((node, terms))) = (&mut self.owner, greeted) {
-            owner.greeted(node, accepts(&terms));
+        for owner in self.owner.iter_mut().chain(self.stewarded.values_mut()) {
+            if let Some((node, terms)) = greeted {
+                owner.greeted(node, accepts(&terms));
+            }
         }
     }
 
-    fn handle_owner(&mut self, input: Input) {
+    /// Hands an input to whom it concerns: what names no archive ends an operation, which only its owner knows.
+    fn handle_owner(&mut self, input: &Input) {
         let mut cx = Context {
             now: self.now,
             rules: &self.rules,
             rng: &mut self.rng,
             out: &mut self.out,
         };
-        let Some(owner) = &mut self.owner else { return };
-        let own = owner.archive();
-        match input {
-            Input::SurviveSet { archive, survive } if archive == own => owner.set_survive(survive),
-            Input::WorkChanged { archive } if archive == own => owner.work_changed(),
-            Input::JournalGrew { archive, journal } if archive == own => owner.journal_grew(journal),
-            Input::Committed { archive } if archive == own => owner.committed(),
-            Input::Stripes {
-                archive,
-                query,
-                page,
-                next,
-            } if archive == own => owner.take_page(query, page, next),
-            Input::Endangered { archive, found } if archive == own => {
-                owner.take_endangered(found, &self.circle, &mut cx);
+        for owner in self.owner.iter_mut().chain(self.stewarded.values_mut()) {
+            cx.out.tell_of(owner.told_of());
+            hand_to(owner, input.clone(), &self.circle, &mut cx);
+        }
+        cx.out.tell_of(None);
+    }
+
+    /// Takes what this node is a steward of now; what it is no longer is let go.
+    fn set_stewardships(&mut self, stewardships: Vec<Stewardship>) {
+        let own = self.owner.as_ref().map(Owner::archive);
+        let mut wanted: BTreeMap<ArchiveId, Stewardship> = stewardships
+            .into_iter()
+            .filter(|one| Some(one.archive) != own)
+            .map(|one| (one.archive, one))
+            .collect();
+        while wanted.len() > STEWARDED_MAX {
+            wanted.pop_last();
+        }
+        let ended = self
+            .stewarded
+            .extract_if(.., |archive, _| !wanted.contains_key(archive));
+        for (_, owner) in ended {
+            owner.forget(&mut self.out);
+        }
+        for (archive, stewardship) in wanted {
+            let duty = Duty::steward(self.node, &stewardship);
+            if let Some(owner) = self.stewarded.get_mut(&archive) {
+                owner.set_duty(duty);
+                continue;
             }
-            Input::RepairNow { archive } if archive == own => owner.repair_now(),
-            Input::RepairAsked { token, archive } if archive == own => {
-                owner.answer_repair(token, &self.circle, &mut cx);
-            }
-            Input::RecallEnded { op, outcome } => owner.recall_ended(op, outcome, &mut cx),
-            Input::LeaseEnded { op, answer } => owner.lease_ended(op, answer, &mut cx),
-            Input::EncodeEnded { op, outcome } => owner.encode_ended(op, outcome, &mut cx),
-            Input::TransferEnded { op, outcome } => owner.transfer_ended(op, outcome, &mut cx),
-            Input::SegmentsEnded { op, outcome } => owner.segments_ended(op, outcome, &mut cx),
-            Input::InventoryEnded { op, outcome } => owner.inventory_ended(op, outcome, &mut cx),
-            Input::AuditEnded { op, end, counts } => owner.audit_ended(op, end, counts, &mut cx),
-            Input::AuditWanted { archive, node } if archive == own => owner.audit_wanted(node),
-            // Of another archive, or not for an owner.
-            Input::SurviveSet { .. }
-            | Input::WorkChanged { .. }
-            | Input::JournalGrew { .. }
-            | Input::Committed { .. }
-            | Input::Stripes { .. }
-            | Input::Endangered { .. }
-            | Input::RepairNow { .. }
-            | Input::RepairAsked { .. }
-            | Input::StandingSet { .. }
-            | Input::AuditWanted { .. }
-            | Input::Tick
-            | Input::Vault(_)
-            | Input::LeaseAsked { .. }
-            | Input::ReleaseAsked { .. }
-            | Input::RestoreSeen { .. }
-            | Input::Offered { .. }
-            | Input::OfferEnded { .. }
-            | Input::ArchiveOpened { .. }
-            | Input::Members(_)
-            | Input::Sighted { .. }
-            | Input::Connected { .. }
-            | Input::Disconnected { .. }
-            | Input::DialFailed { .. }
-            | Input::GreetEnded { .. }
-            | Input::TermsLearned { .. } => {}
+            let leases = take_of(&mut self.replayed, archive);
+            let audits = take_of(&mut self.replayed_audits, archive);
+            let owner = Owner::of_steward(archive, duty, leases, self.now);
+            let owner = owner.with_audits(Audits::new(archive, audits));
+            self.stewarded.insert(archive, owner);
+            self.greet_new(archive);
         }
     }
 
-    /// An archive was opened after members had been greeted.
-    fn greet_owner(&mut self) {
-        let Some(owner) = &mut self.owner else { return };
+    /// An archive is looked after from now on; members may have been greeted before.
+    fn greet_new(&mut self, archive: ArchiveId) {
+        let mut all = self.owner.iter_mut().chain(self.stewarded.values_mut());
+        let Some(owner) = all.find(|owner| owner.archive() == archive) else {
+            return;
+        };
         for (node, member) in self.circle.iter() {
             if let Greeting::Done(terms) = member.greeting {
                 owner.greeted(node, accepts(&terms));
@@ -396,9 +392,11 @@ impl Engine {
         };
         self.circle.observe(&mut cx);
         self.circle.step(&mut cx);
-        if let Some(owner) = &mut self.owner {
+        for owner in self.owner.iter_mut().chain(self.stewarded.values_mut()) {
+            cx.out.tell_of(owner.told_of());
             owner.step(&self.circle, &mut cx);
         }
+        cx.out.tell_of(None);
         let givers = Givers {
             circle: &self.circle,
             owner: self.owner.as_ref(),
@@ -466,6 +464,7 @@ impl Engine {
             offers: self.hosting.open_count(),
             effects: self.out.len(),
             owner: self.owner.as_ref().map(Owner::load).unwrap_or_default(),
+            stewarded: self.stewarded.len(),
         }
     }
 }
@@ -473,4 +472,69 @@ impl Engine {
 /// Whether a host that says this takes anything new.
 const fn accepts(terms: &HostTerms) -> bool {
     terms.accepts && terms.stance.is_open()
+}
+
+/// Hands an input to an archive's owner or steward, if it concerns it.
+fn hand_to(owner: &mut Owner, input: Input, circle: &Circle, cx: &mut Context<'_>) {
+    let own = owner.archive();
+    match input {
+        Input::SurviveSet { archive, survive } if archive == own => owner.set_survive(survive),
+        Input::WorkChanged { archive } if archive == own => owner.work_changed(),
+        Input::JournalGrew { archive, journal } if archive == own => owner.journal_grew(journal),
+        Input::Committed { archive } if archive == own => owner.committed(),
+        Input::Stripes {
+            archive,
+            query,
+            page,
+            next,
+        } if archive == own => owner.take_page(query, page, next),
+        Input::Endangered { archive, found } if archive == own => {
+            owner.take_endangered(found, circle, cx);
+        }
+        Input::RepairNow { archive } if archive == own => owner.repair_now(),
+        Input::RepairAsked { token, archive } if archive == own => {
+            owner.answer_repair(token, circle, cx);
+        }
+        Input::RecallEnded { op, outcome } => owner.recall_ended(op, outcome, cx),
+        Input::LeaseEnded { op, answer } => owner.lease_ended(op, answer, cx),
+        Input::EncodeEnded { op, outcome } => owner.encode_ended(op, outcome, cx),
+        Input::TransferEnded { op, outcome } => owner.transfer_ended(op, outcome, cx),
+        Input::SegmentsEnded { op, outcome } => owner.segments_ended(op, outcome, cx),
+        Input::InventoryEnded { op, outcome } => owner.inventory_ended(op, outcome, cx),
+        Input::AuditEnded { op, end, counts } => owner.audit_ended(op, end, counts, cx),
+        Input::AuditWanted { archive, node } if archive == own => owner.audit_wanted(node),
+        // Of another archive, or not for an owner.
+        Input::SurviveSet { .. }
+        | Input::WorkChanged { .. }
+        | Input::JournalGrew { .. }
+        | Input::Committed { .. }
+        | Input::Stripes { .. }
+        | Input::Endangered { .. }
+        | Input::RepairNow { .. }
+        | Input::RepairAsked { .. }
+        | Input::StandingSet { .. }
+        | Input::AuditWanted { .. }
+        | Input::Tick
+        | Input::Vault(_)
+        | Input::LeaseAsked { .. }
+        | Input::ReleaseAsked { .. }
+        | Input::RestoreSeen { .. }
+        | Input::Offered { .. }
+        | Input::OfferEnded { .. }
+        | Input::ArchiveOpened { .. }
+        | Input::Stewardships(_)
+        | Input::Members(_)
+        | Input::Sighted { .. }
+        | Input::Connected { .. }
+        | Input::Disconnected { .. }
+        | Input::DialFailed { .. }
+        | Input::GreetEnded { .. }
+        | Input::TermsLearned { .. } => {}
+    }
+}
+
+/// What is remembered of an archive.
+fn take_of<T>(replayed: &mut BTreeMap<(ArchiveId, NodeId), T>, archive: ArchiveId) -> BTreeMap<NodeId, T> {
+    let own = replayed.extract_if(.., |(of, _), _| *of == archive);
+    own.map(|((_, node), fact)| (node, fact)).collect()
 }

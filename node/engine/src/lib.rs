@@ -29,6 +29,7 @@ pub mod record;
 pub mod repair;
 pub mod rules;
 pub mod sources;
+pub mod stewards;
 pub mod targets;
 
 pub use nuthatch_erasure::{Scheme, ShardIndex};

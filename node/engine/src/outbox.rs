@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use nuthatch_format::{Span, Timestamp};
+use nuthatch_format::{ArchiveId, Span, Timestamp};
 use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::boundary::{Effect, Event, OpId};
@@ -13,6 +13,8 @@ use crate::rules::{EFFECTS_MAX, Rules};
 pub(crate) struct Outbox {
     effects: VecDeque<Effect>,
     last_op: u64,
+    /// The stewarded archive that is spoken of; `None`: this node itself, and its own archive.
+    told_of: Option<ArchiveId>,
 }
 
 impl Outbox {
@@ -27,7 +29,15 @@ impl Outbox {
 
     /// Tells the person.
     pub(crate) fn report(&mut self, event: Event) {
-        self.push(Effect::Report(event));
+        self.push(match self.told_of {
+            None => Effect::Report(event),
+            Some(archive) => Effect::ReportOf { archive, event },
+        });
+    }
+
+    /// From now on events are about this stewarded archive; `None`: about this node and its own.
+    pub(crate) fn tell_of(&mut self, archive: Option<ArchiveId>) {
+        self.told_of = archive;
     }
 
     /// The oldest effect.

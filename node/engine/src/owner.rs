@@ -5,6 +5,7 @@
 
 mod audits;
 mod doubts;
+mod duty;
 mod hosts;
 mod packs;
 mod repairs;
@@ -23,20 +24,23 @@ use crate::boundary::{
 use crate::circle::{Circle, Greeting};
 use crate::durability::target_for;
 use crate::leases::HeldLease;
-use crate::outbox::{Alarm, Context};
+use crate::outbox::{Alarm, Context, Outbox};
 use crate::presence::Presence;
+use crate::record::RecordKey;
 use crate::rules::WINDOW_MAX;
 pub(crate) use audits::Audits;
 use doubts::Doubts;
+pub(crate) use duty::Duty;
 use hosts::{BUSY_LONG, Hosts};
 use repairs::Repairs;
 use transfers::{Transfer, Transfers};
 use window::{Placing, Stage, Window};
 
-/// The archive that this node owns.
+/// An archive that this node looks after: its own, or one that it is a steward of.
 #[derive(Debug)]
 pub(crate) struct Owner {
     archive: ArchiveId,
+    duty: Duty,
     survive: Option<u8>,
     journal: JournalPosition,
     opened_at: Timestamp,
@@ -66,6 +70,7 @@ impl Owner {
     ) -> Self {
         Self {
             archive,
+            duty: Duty::Own,
             survive,
             journal,
             opened_at: now,
@@ -85,6 +90,19 @@ impl Owner {
     /// The same, with what is remembered of its hosts' audits.
     pub(crate) fn with_audits(self, audits: Audits) -> Self {
         Self { audits, ..self }
+    }
+
+    /// The same for somebody else's archive.
+    pub(crate) fn of_steward(
+        archive: ArchiveId,
+        duty: Duty,
+        leases: BTreeMap<NodeId, HeldLease>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            duty,
+            ..Self::new(archive, None, JournalPosition::default(), leases, now)
+        }
     }
 
     pub(crate) fn archive(&self) -> ArchiveId {
@@ -118,8 +136,10 @@ impl Owner {
     }
 
     pub(crate) fn greeted(&mut self, node: NodeId, accepts: bool) {
-        self.hosts.greeted(node, accepts);
-        self.window.look_again();
+        if self.duty.is_host(node) {
+            self.hosts.greeted(node, accepts);
+            self.window.look_again();
+        }
     }
 
     pub(crate) fn disconnected(&mut self, node: NodeId) {
@@ -299,14 +319,18 @@ impl Owner {
             self.window.look_again();
         }
         self.settles_at = self.settles_at(circle, cx);
-        self.audits.step(&self.hosts, cx);
+        if self.duty.is_ours(circle) {
+            self.audits.step(&self.hosts, cx);
+        }
         self.advance_all(circle, cx);
         self.step_repairs(circle, cx);
         if self.transfers.has_slot() && self.hosts.some_are_unused(&self.transfers, cx.now) {
             self.window.set_aside(|pack| self.transfers.has_pack(pack));
         }
         let weak = self.weak_query(circle, cx);
-        if let Some(page) = self.window.next_page(weak) {
+        if self.duty.is_own()
+            && let Some(page) = self.window.next_page(weak)
+        {
             let (query, after, limit) = (page.query, page.after, page.limit);
             cx.out.push(Effect::ReadStripes {
                 query,
@@ -385,6 +409,16 @@ impl Owner {
     /// What a member keeps of the archive, by its signatures; `None` while it has promised space and not yet shown in this run what it has.
     pub(crate) fn given_by(&self, node: NodeId, now: Timestamp) -> Option<ByteCount> {
         self.hosts.given_by(node, now)
+    }
+
+    /// This node no longer looks after the archive: what was remembered of it goes.
+    pub(crate) fn forget(&self, out: &mut Outbox) {
+        for node in self.hosts.leased() {
+            out.push(Effect::Forget(RecordKey::Held(self.archive, node)));
+        }
+        for node in self.audits.nodes() {
+            out.push(Effect::Forget(RecordKey::Audited(self.archive, node)));
+        }
     }
 
     /// A host's lease and what it keeps of the archive.

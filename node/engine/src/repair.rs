@@ -30,8 +30,34 @@ pub enum HostHealth {
 pub struct HealthView {
     /// The members (at most `rules::MEMBERS_MAX`), each with what it is lost together with.
     pub members: BTreeMap<NodeId, (HostHealth, Domain)>,
-    /// Losses to survive (count).
-    pub target: u8,
+    /// Losses to survive.
+    pub target: Target,
+}
+
+/// How many losses stripes are to survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// So many (count), whatever their shapes.
+    Losses(u8),
+    /// As many as each was shaped for: all that one knows who was told nothing but the shape.
+    AsShaped,
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Self::Losses(0)
+    }
+}
+
+impl Target {
+    /// Losses that a stripe of this shape is to survive (count). The owner gives each stripe a parity shard more than that where there are
+    /// hosts enough (`durability::shape_for`), so all but one of them are what it was shaped for; one that has only one is for that.
+    pub fn of(self, scheme: Scheme) -> u8 {
+        match self {
+            Self::Losses(count) => count,
+            Self::AsShaped => scheme.parity().saturating_sub(1).max(scheme.parity().min(1)),
+        }
+    }
 }
 
 /// What a look at one stripe says.
@@ -100,7 +126,7 @@ impl HealthView {
 
     /// Losses that a stripe with these holders is to survive before it is left in peace (count). What a person has given up is not
     /// waited for: every shard that only such hosts have is rebuilt.
-    pub fn target_of(&self, holders: &[(ShardIndex, NodeId)]) -> u8 {
+    pub fn target_of(&self, scheme: Scheme, holders: &[(ShardIndex, NodeId)]) -> u8 {
         let counts = |index: ShardIndex| self.sound(holders).any(|holder| holder.0 == index);
         let is_given_up = |(index, node): &(ShardIndex, NodeId)| {
             matches!(self.of(*node).0, HostHealth::Leaving | HostHealth::Lost) && !counts(*index)
@@ -108,14 +134,14 @@ impl HealthView {
         if holders.iter().any(is_given_up) {
             u8::MAX
         } else {
-            self.target
+            self.target.of(scheme)
         }
     }
 
     /// Whether a stripe with these holders is to be rebuilt, and how pressing that is.
     pub fn due(&self, scheme: Scheme, holders: &[(ShardIndex, NodeId)]) -> Due {
         let health = self.health(scheme, holders);
-        match decide(scheme, health, self.target_of(holders), u8::MAX) {
+        match decide(scheme, health, self.target_of(scheme, holders), u8::MAX) {
             RepairDecision::Rest => Due::Rest,
             RepairDecision::Unrepairable => Due::Unrepairable,
             RepairDecision::Rebuild { .. } | RepairDecision::NoHost => Due::Rebuild {
@@ -214,6 +240,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::boundary::PackKind;
+    use crate::durability::shape_for;
 
     fn scheme(data: u8, parity: u8) -> Scheme {
         Scheme::new(data, parity).unwrap()
@@ -230,7 +258,7 @@ mod tests {
             .map(|(number, kind)| (node(number), (*kind, Domain(node(number)))));
         HealthView {
             members: members.collect(),
-            target,
+            target: Target::Losses(target),
         }
     }
 
@@ -275,6 +303,18 @@ mod tests {
                 healthy: 3
             }
         );
+    }
+
+    #[test]
+    fn who_knows_only_the_shape_keeps_what_it_was_made_for() {
+        for (hosts, target) in [(2, 1), (3, 1), (5, 2), (8, 2), (11, 3)] {
+            let shape = shape_for(hosts, target, PackKind::Data).unwrap();
+            assert_eq!(Target::AsShaped.of(shape), target, "{hosts} hosts");
+        }
+        assert_eq!(Target::AsShaped.of(scheme(1, 0)), 0);
+        let mut seen = view(&[HostHealth::Gone, HostHealth::Sound], 0);
+        seen.target = Target::AsShaped;
+        assert_eq!(seen.due(scheme(1, 1), &spread(2)), Due::Rebuild { margin: 0 });
     }
 
     #[test]

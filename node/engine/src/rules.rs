@@ -59,6 +59,10 @@ pub const OFFERS_MAX: usize = 32;
 /// Accepted offers that have not ended, from one node (count): one node can't keep the others out.
 pub const OFFERS_PER_NODE_MAX: usize = 8;
 
+/// Archives of others that a node looks after as a steward (count). Each costs inventories of all its hosts; a friend is asked to look after
+/// a few. Of more, those with the lowest ids are looked after.
+pub const STEWARDED_MAX: usize = 16;
+
 /// Of a lease, one part in this many is kept for metadata and journals, so that a flood of data can't stop backups.
 pub const LEASE_RESERVE_DIVISOR: u64 = 10;
 
@@ -67,7 +71,8 @@ pub const LEASE_RENEW_DIVISOR: u64 = 3;
 
 /// Effects that may wait to be drained after one input (count): each member and each operation can cause a few, and each archive that
 /// is kept here one of its account and one to remember it by.
-pub const EFFECTS_MAX: usize = 8 * MEMBERS_MAX + 4 * WINDOW_MAX + 2 * ARCHIVES_HOSTED_MAX;
+pub const EFFECTS_MAX: usize =
+    (8 + STEWARDED_MAX) * MEMBERS_MAX + 4 * (1 + STEWARDED_MAX) * WINDOW_MAX + 2 * ARCHIVES_HOSTED_MAX;
 
 const _: () = assert!(TRANSFERS_PER_HOST_MAX <= TRANSFERS_MAX && TRANSFERS_MAX <= DOUBTS_MAX);
 const _: () = assert!(

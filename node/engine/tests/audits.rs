@@ -158,6 +158,7 @@ impl Bench {
             | Effect::Encode { .. }
             | Effect::Transfer { .. }
             | Effect::AnswerLease { .. }
+            | Effect::ReportOf { .. }
             | Effect::AnswerOffer { .. }
             | Effect::AnswerRelease { .. } => None,
         }

@@ -184,6 +184,7 @@ impl Bench {
             }
             Effect::Persist(_)
             | Effect::Forget(_)
+            | Effect::ReportOf { .. }
             | Effect::Dial { .. }
             | Effect::Recall { .. }
             | Effect::AnswerRepairPlan { .. }

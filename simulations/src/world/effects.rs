@@ -148,6 +148,7 @@ impl World {
             Effect::AnswerLease { token, answer } => self.answer_lease(token.0, answer),
             Effect::AnswerOffer { token, verdict } => self.answer_offer(token.0, verdict),
             Effect::Report(event) => self.note(at, event),
+            Effect::ReportOf { event, .. } => self.trace.add(&event),
         }
     }
 
@@ -198,7 +199,8 @@ impl World {
             | Effect::AnswerLease { .. }
             | Effect::AnswerOffer { .. }
             | Effect::AnswerRelease { .. }
-            | Effect::Report(_) => return,
+            | Effect::Report(_)
+            | Effect::ReportOf { .. } => return,
         };
         self.ask(at, question.0, index_of(question.1), question.2);
     }

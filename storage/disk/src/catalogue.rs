@@ -8,6 +8,7 @@ mod apply;
 mod audits;
 mod chunks;
 mod holders;
+mod labels;
 mod packs;
 mod snapshots;
 mod tables;
@@ -25,6 +26,7 @@ pub use apply::JournalSegment;
 pub use audits::{AuditBook, OpenChallenge, ShardShape};
 pub use chunks::ChunkPlace;
 pub use holders::{HeldShard, Holder, JournalHost};
+pub use labels::PlacedLabel;
 pub use packs::{PackFacts, PackNumber, PackRecord, StripeFacts, StripeRecord};
 pub use snapshots::{PacksNeededError, PacksNeededPage, SnapshotRecord, SnapshotSummary};
 

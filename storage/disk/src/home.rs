@@ -274,6 +274,16 @@ impl HomeFiles {
         self.root.join("recalled")
     }
 
+    /// What this node knows, as a steward, of somebody else's archive.
+    pub fn stewarded_path(&self, archive: &ArchiveId) -> PathBuf {
+        self.root.join(format!("stewarded-{archive}.redb"))
+    }
+
+    /// Where packs of such an archive lie that were brought back to be repaired; nothing in it is an only copy.
+    pub fn stewarded_recalled_dir(&self, archive: &ArchiveId) -> PathBuf {
+        self.root.join(format!("stewarded-{archive}"))
+    }
+
     /// The catalogue of an archive of ours.
     pub fn catalogue_path(&self, archive: &ArchiveId) -> PathBuf {
         self.root.join(format!("catalogue-{}.redb", archive.short()))

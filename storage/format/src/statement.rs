@@ -140,7 +140,7 @@ pub enum Statement {
         /// The node.
         #[n(0)]
         node: NodeId,
-        /// How many bytes a day it may fetch from each host.
+        /// How many bytes a day it may fetch from each host; zero: it is no steward any more.
         #[n(1)]
         byte_budget: ByteCount,
     },

@@ -9,6 +9,7 @@ use super::circle::{ApproveAnswer, InviteAnswer, JoinAnswer, PeerName, WaitingAn
 use super::failure::Exit;
 use super::host::{HostAnswer, LimitAnswer, PeerQuotaAnswer, ReleaseAnswer};
 use super::repair::{PeerStandingAnswer, RepairStanding, RepairSummary};
+use super::steward::{StewardAnswer, StewardsAnswer};
 
 /// One message of a stream; in JSON each has `message_type`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -196,6 +197,10 @@ pub enum Answer {
     Repair(RepairSummary),
     /// To `audit`.
     Audit(AuditAnswer),
+    /// To `steward appoint` and `steward revoke`.
+    Steward(StewardAnswer),
+    /// To `steward list`.
+    Stewards(StewardsAnswer),
     /// To `circle waiting`.
     Waiting(WaitingAnswer),
     /// To `circle approve`.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::host::{HostChange, Limit, PeerQuota, Release};
 use super::repair::{PeerStanding, Repair};
 use super::secret::Secret;
+use super::steward::StewardOrder;
 
 /// One request, one command.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,6 +23,10 @@ pub enum Request {
     PeerStanding(PeerStanding),
     /// Repairs what is to be repaired now. Messages: status. Answer: `Answer::Repair`, also before a failure.
     Repair(Repair),
+    /// Appoints a steward, or dismisses it. Answer: `Answer::Steward`.
+    Steward(StewardOrder),
+    /// Lists stewards both ways. Answer: `Answer::Stewards`.
+    Stewards {},
     /// A line that admits a node. Answer: `Answer::Invite`.
     Invite(Invite),
     /// Nodes that wait for a person to let them in. Answer: `Answer::Waiting`.
@@ -88,6 +93,7 @@ impl Request {
             | Self::Peers(_)
             | Self::Waiting {}
             | Self::Kit {}
+            | Self::Stewards {}
             | Self::Snapshots(_)
             | Self::Limit(_)
             | Self::Host { .. }
@@ -101,6 +107,7 @@ impl Request {
             | Self::Repair(_)
             | Self::Release(_)
             | Self::Restore(_)
+            | Self::Steward(_)
             | Self::Verify(_) => Reach::Members,
             Self::Join(_) | Self::Recover(_) => Reach::Anybody,
             Self::Invite(_) | Self::Events {} => Reach::Listening,

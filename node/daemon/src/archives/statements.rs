@@ -157,6 +157,7 @@ impl Node {
                 format!("a statement can't be written: {error}"),
             );
         }
+        self.stewards.heard(statement.unverified());
         if let Some(node) = revoked {
             self.circle.gate().forget_claimant(&node);
             self.transport.reconsider(node);

@@ -18,6 +18,11 @@ pub(crate) fn find(node: &Node, text: &str) -> Result<NodeId, Failure> {
         .into_iter()
         .filter(|member| *member != own)
         .collect();
+    find_in(node, &members, text)
+}
+
+/// The one of these nodes.
+pub(crate) fn find_in(node: &Node, members: &[NodeId], text: &str) -> Result<NodeId, Failure> {
     let is_id = |member: &&NodeId| {
         let id = peer_id_text(**member);
         id == text || (text.len() >= PART_LEN_MIN && (id.starts_with(text) || id.ends_with(text)))

@@ -19,6 +19,7 @@ use crate::contact;
 use crate::effects::{Part, endangered};
 use crate::node::{Node, Owned};
 use crate::repairs::{PlanFacts, RepairState};
+use crate::ward::Ward;
 
 /// Packs that a plan names; of more only the number is said.
 const PLAN_MAX: usize = 1000;
@@ -169,7 +170,8 @@ async fn plan(node: &Arc<Node>, owned: &Arc<Owned>) -> Result<RepairSummary, Fai
     blocking(move || lay_out(&node, &owned, &facts)).await
 }
 
-fn lay_out(node: &Node, owned: &Owned, facts: &PlanFacts) -> Result<RepairSummary, Failure> {
+fn lay_out(node: &Node, owned: &Arc<Owned>, facts: &PlanFacts) -> Result<RepairSummary, Failure> {
+    let ward = Ward::of_owned(owned);
     let mut summary = empty(true);
     summary.link_cut = facts.is_cut;
     let mut margin = Some(0);
@@ -181,7 +183,7 @@ fn lay_out(node: &Node, owned: &Owned, facts: &PlanFacts) -> Result<RepairSummar
                 after,
                 limit: PAGE,
             };
-            let found = endangered(owned, &facts.view, part).map_err(|error| catalogue_failure(&error))?;
+            let found = endangered(&ward, &facts.view, part).map_err(|error| catalogue_failure(&error))?;
             if now == 0 {
                 summary.packs_due += found.counts.due;
                 summary.unrepairable += found.counts.unrepairable;

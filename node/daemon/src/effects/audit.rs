@@ -23,7 +23,8 @@ use nuthatch_wire::message::{ErrorCode, Request};
 use crate::ask::{AskError, ask_for};
 use crate::clock;
 use crate::events::FaultKind;
-use crate::node::{Node, Owned};
+use crate::node::Node;
+use crate::ward::Ward;
 
 /// Longest pause that a busy host may ask for within an audit; beyond it the challenge stays open until the next one.
 const BUSY_MAX: Span = Span::from_secs(5);
@@ -45,10 +46,10 @@ pub(super) async fn audit(node: &Arc<Node>, op: OpId, task: AuditTask) -> Input 
 }
 
 async fn make(node: &Arc<Node>, task: AuditTask) -> Result<(AuditEnd, AuditCounts), String> {
-    let Some(owned) = node.owned().filter(|owned| owned.archive == task.archive) else {
+    let Some(ward) = node.ward(&task.archive) else {
         return Ok((AuditEnd::Failed, AuditCounts::default()));
     };
-    let mut round = Round::begin(&owned, &task).await?;
+    let mut round = Round::begin(&ward, &task).await?;
     let end = round.run(node).await?;
     Ok((end, round.counts))
 }
@@ -73,7 +74,7 @@ impl Asked {
 
 /// One audit under way.
 struct Round {
-    owned: Arc<Owned>,
+    ward: Arc<Ward>,
     task: AuditTask,
     book: AuditBook,
     /// Challenges of the book that were not asked in this audit yet.
@@ -83,15 +84,15 @@ struct Round {
 
 impl Round {
     /// Draws what is new and makes it durable.
-    async fn begin(owned: &Arc<Owned>, task: &AuditTask) -> Result<Self, String> {
-        let (catalogue, host, order) = (Arc::clone(&owned.catalogue), task.node, task.order);
+    async fn begin(ward: &Arc<Ward>, task: &AuditTask) -> Result<Self, String> {
+        let (catalogue, host, order) = (Arc::clone(&ward.catalogue), task.node, task.order);
         let (book, unswept) = blocking(move || draw::draw(&catalogue, &host, order)).await?;
         let counts = AuditCounts {
             unswept,
             ..AuditCounts::default()
         };
         Ok(Self {
-            owned: Arc::clone(owned),
+            ward: Arc::clone(ward),
             task: *task,
             ahead: book.open.clone(),
             book,
@@ -161,7 +162,7 @@ impl Round {
     /// What the labels say of these shards. What the host is no longer said to hold is not asked for any more: it has said so itself, or
     /// an earlier answer has.
     async fn look_up(&mut self, question: Vec<OpenChallenge>) -> Result<Vec<Asked>, String> {
-        let (catalogue, host) = (Arc::clone(&self.owned.catalogue), self.task.node);
+        let (catalogue, host) = (Arc::clone(&self.ward.catalogue), self.task.node);
         let asked_for = question.clone();
         let asked = blocking(move || {
             let looked: Result<Vec<Option<Asked>>, _> = question
@@ -213,7 +214,7 @@ impl Round {
 
     async fn write(&self, lost: BTreeSet<HeldShard>) -> Result<(), String> {
         let (catalogue, host, book) = (
-            Arc::clone(&self.owned.catalogue),
+            Arc::clone(&self.ward.catalogue),
             self.task.node,
             self.book.clone(),
         );
@@ -250,14 +251,14 @@ fn labelled(catalogue: &Catalogue, open: OpenChallenge) -> Result<Option<Asked>,
 /// Whether a host's word on a shard is to be believed: nothing has ever spoken against it, or it proves some groups at random now.
 pub(super) async fn has_again(
     node: &Node,
-    owned: &Arc<Owned>,
+    ward: &Ward,
     (host, shard): (NodeId, HeldShard),
 ) -> Result<bool, String> {
-    let catalogue = Arc::clone(&owned.catalogue);
+    let catalogue = Arc::clone(&ward.catalogue);
     let drawn = blocking(move || draw::of_shard(&catalogue, &host, shard)).await?;
     let Some(asked) = drawn else { return Ok(true) };
     let request = Request::Audit(AuditRequest {
-        archive: owned.archive,
+        archive: ward.archive,
         challenges: List::first_of(asked.iter().map(Asked::challenge)),
     });
     let reply = ask_for!(&node.transport, host, request, Audit).map_err(|error| error.to_string())?;

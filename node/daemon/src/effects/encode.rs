@@ -19,6 +19,7 @@ use super::recall;
 use crate::clock;
 use crate::node::{Node, Owned};
 use crate::stripes::StripeFile;
+use crate::ward::Ward;
 
 /// How long a label waits for others to share its segment.
 const GATHER: Duration = Duration::from_millis(20);
@@ -137,7 +138,7 @@ fn hash(file: &File) -> std::io::Result<PackId> {
 
 /// Gets a pack back into staging, from the cheapest source that gives it.
 async fn stage(node: &Arc<Node>, owned: &Arc<Owned>, record: &PackRecord) -> Result<(), String> {
-    recall::bring(node, owned, record).await?;
+    recall::bring(node, &Arc::new(Ward::of_owned(owned)), record).await?;
     let (owned, id) = (Arc::clone(owned), record.id);
     blocking(move || {
         if owned.staging.contains(&id) {

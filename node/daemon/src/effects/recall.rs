@@ -6,6 +6,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use nuthatch_disk::catalogue::{self, PackRecord};
+use nuthatch_disk::staging::ReadPackError;
 use nuthatch_disk::vault::ShardPlace;
 use nuthatch_engine::boundary::{PackNumber, RecallOutcome};
 use nuthatch_engine::repair::RepairSource;
@@ -14,9 +15,10 @@ use nuthatch_format::{ArchiveId, LabelId, PackId};
 
 use super::reseal;
 use crate::events::FaultKind;
-use crate::node::{Node, Owned};
+use crate::node::Node;
 use crate::source::HostSource;
 use crate::stripes::StripeFile;
+use crate::ward::Ward;
 
 /// Brings it back; whatever fails here is tried again later.
 pub(super) async fn recall(
@@ -29,7 +31,10 @@ pub(super) async fn recall(
         Ok(source) => RecallOutcome::Here { source },
         Err(error) => {
             tracing::warn!("pack number {} can't be brought back now: {error}", pack.0);
-            let_go(node, pack);
+            let left = node.ward(&archive).map(|ward| let_go(&ward, pack));
+            if let Some(Err(error)) = left {
+                tracing::warn!("what came of a pack can't be removed: {error}");
+            }
             RecallOutcome::Failed
         }
     }
@@ -41,17 +46,14 @@ async fn try_recall(
     pack: PackNumber,
     label: LabelId,
 ) -> Result<RepairSource, String> {
-    let owned = node
-        .owned()
-        .filter(|owned| owned.archive == archive)
-        .ok_or("no such archive here")?;
-    let record = owned
+    let ward = node.ward(&archive).ok_or("no such archive here")?;
+    let record = ward
         .catalogue
         .pack(catalogue::PackNumber(pack.0))
         .map_err(|error| error.to_string())?
         .ok_or("no such pack")?;
-    let source = bring(node, &owned, &record).await?;
-    let (worker, checked) = (Arc::clone(node), Arc::clone(&owned));
+    let source = bring(node, &ward, &record).await?;
+    let (worker, checked) = (Arc::clone(node), Arc::clone(&ward));
     blocking(move || check(&worker, &checked, &record.id, &label)).await?;
     Ok(source)
 }
@@ -59,20 +61,25 @@ async fn try_recall(
 /// Has the bytes of a pack on this disk, from the cheapest source that gives them.
 pub(super) async fn bring(
     node: &Arc<Node>,
-    owned: &Arc<Owned>,
+    ward: &Arc<Ward>,
     record: &PackRecord,
 ) -> Result<RepairSource, String> {
-    if owned.staging.contains(&record.id) || owned.recalled.contains(&record.id) {
+    if ward.is_staged(&record.id) || ward.recalled.contains(&record.id) {
         return Ok(RepairSource::Staging);
     }
-    if reseal::from_files(node, owned, record).await? {
+    if let Some(owned) = &ward.owned
+        && reseal::from_files(node, owned, record).await?
+    {
         return Ok(RepairSource::Files);
     }
-    let source = HostSource::new(node, owned, &node.stop);
+    let source = HostSource::of_ward(node, ward, &node.stop);
     let fetched = source.fetch_pack(record).await;
-    node.repairs.fetched(source.fetched());
+    match ward.owned {
+        Some(_) => node.repairs.fetched(source.fetched()),
+        None => node.stewards.fetched(ward.archive, source.fetched()),
+    }
     let bytes = fetched.map_err(|error| error.to_string())?;
-    let (recalled, id) = (Arc::clone(&owned.recalled), record.id);
+    let (recalled, id) = (Arc::clone(&ward.recalled), record.id);
     blocking(move || {
         recalled
             .put_pack_bytes(&id, &bytes)
@@ -83,24 +90,24 @@ pub(super) async fn bring(
 }
 
 /// A pack's file, wherever it is on this disk.
-pub(super) fn open(owned: &Owned, pack: &PackId) -> Result<File, nuthatch_disk::staging::ReadPackError> {
-    if owned.recalled.contains(pack) {
-        return owned.recalled.open_pack(pack);
+pub(super) fn open(ward: &Ward, pack: &PackId) -> Result<File, ReadPackError> {
+    match ward.staging() {
+        Some(staging) if !ward.recalled.contains(pack) => staging.open_pack(pack),
+        _ => ward.recalled.open_pack(pack),
     }
-    owned.staging.open_pack(pack)
 }
 
 /// Checks that the shards of a label are cut from the bytes that are here: another device's label may name anything. Keeps their
 /// trees for the sending.
-fn check(node: &Node, owned: &Owned, pack: &PackId, id: &LabelId) -> Result<(), String> {
-    let stripe = owned
+fn check(node: &Node, ward: &Ward, pack: &PackId, id: &LabelId) -> Result<(), String> {
+    let stripe = ward
         .catalogue
         .stripe(id)
         .map_err(|error| error.to_string())?
         .ok_or("no such stripe")?;
     let signed: SignedLabel = stripe.signed_label().map_err(|error| error.to_string())?;
     let label = signed.label();
-    let file = open(owned, pack).map_err(|error| error.to_string())?;
+    let file = open(ward, pack).map_err(|error| error.to_string())?;
     let coded = StripeFile::new(&file, label.pack_len, label.scheme);
     let trees = coded.encode().map_err(|error| error.to_string())?;
     let is_true = label.pack == *pack
@@ -119,7 +126,7 @@ fn check(node: &Node, owned: &Owned, pack: &PackId, id: &LabelId) -> Result<(), 
     }
     for (index, tree) in label.scheme.indices().zip(trees) {
         let place = ShardPlace {
-            archive: owned.archive,
+            archive: ward.archive,
             label: *id,
             index,
         };
@@ -128,18 +135,16 @@ fn check(node: &Node, owned: &Owned, pack: &PackId, id: &LabelId) -> Result<(), 
     Ok(())
 }
 
-/// A repair has ended: what was brought back for it goes.
-pub(super) fn let_go(node: &Node, pack: PackNumber) {
-    let Some(owned) = node.owned() else { return };
-    let record = owned.catalogue.pack(catalogue::PackNumber(pack.0)).ok().flatten();
-    if let Some(record) = record
-        && let Err(error) = owned.recalled.remove(&record.id)
-    {
-        node.events.fault(
-            FaultKind::OwnDisk,
-            None,
-            format!("a pack that was brought back can't be removed: {error}"),
-        );
+/// What was brought back for a repair goes.
+pub(crate) fn let_go(ward: &Ward, pack: PackNumber) -> Result<(), String> {
+    let number = catalogue::PackNumber(pack.0);
+    let record = ward.catalogue.pack(number).map_err(|error| error.to_string())?;
+    match record {
+        Some(record) => ward
+            .recalled
+            .remove(&record.id)
+            .map_err(|error| error.to_string()),
+        None => Ok(()),
     }
 }
 

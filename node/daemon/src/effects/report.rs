@@ -13,6 +13,7 @@ use super::recall;
 use crate::clock;
 use crate::events::FaultKind;
 use crate::node::{Node, Owned};
+use crate::ward::Ward;
 
 /// Passes one event on.
 pub(super) fn report(node: &Arc<Node>, event: Event) {
@@ -85,7 +86,7 @@ pub(super) fn report(node: &Arc<Node>, event: Event) {
         }
         Event::StripeComplete { pack, label } => complete(node, pack, &label),
         Event::PackUnreadable { pack } => {
-            recall::let_go(node, pack);
+            let_go_recalled(node, pack);
             let message = format!(
                 "pack number {} can't be read here now; it is tried again later",
                 pack.0
@@ -179,6 +180,15 @@ fn why_no_shard(reason: OfferRefusal) -> &'static str {
         OfferRefusal::NotAllowed => "it does not know this node as a device of the archive",
         OfferRefusal::Damaged => "the bytes did not match their label",
         OfferRefusal::Version => "it speaks another version",
+    }
+}
+
+/// A repair has ended: what was brought back for it goes.
+pub(super) fn let_go_recalled(node: &Node, pack: PackNumber) {
+    let Some(owned) = node.owned() else { return };
+    if let Err(error) = recall::let_go(&Ward::of_owned(&owned), pack) {
+        let message = format!("a pack that was brought back can't be removed: {error}");
+        node.events.fault(FaultKind::OwnDisk, None, message);
     }
 }
 

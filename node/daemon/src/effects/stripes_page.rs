@@ -5,15 +5,15 @@ use std::sync::Arc;
 use nuthatch_disk::IndexError;
 use nuthatch_disk::catalogue::{self, PackFacts};
 use nuthatch_engine::boundary::{
-    EndangeredPage, Input, JournalPosition, PackKind, PackNumber, Stripe, StripeFacts, StripeQuery,
+    EndangeredPage, Input, PackKind, PackNumber, Stripe, StripeFacts, StripeQuery,
 };
 use nuthatch_engine::durability;
 use nuthatch_engine::repair::{Due, HealthView};
 use nuthatch_format::ArchiveId;
 
 use crate::events::FaultKind;
-use crate::node::{Node, Owned};
-use crate::stripes;
+use crate::node::Node;
+use crate::ward::Ward;
 
 /// Packs looked at for one page of weak ones.
 const SCAN: usize = 512;
@@ -27,11 +27,9 @@ pub(super) async fn read(
     limit: usize,
 ) -> Input {
     let reader = Arc::clone(node);
-    let read = tokio::task::spawn_blocking(move || match reader.owned() {
-        Some(owned) if owned.archive == archive => {
-            page(&owned, query, after, limit).map_err(|error| error.to_string())
-        }
-        _ => Ok((Vec::new(), None)),
+    let read = tokio::task::spawn_blocking(move || match reader.ward(&archive) {
+        Some(ward) => page(&ward, query, after, limit).map_err(|error| error.to_string()),
+        None => Ok((Vec::new(), None)),
     });
     let (page, next) = match read.await {
         Ok(Ok(page)) => page,
@@ -56,7 +54,7 @@ pub(super) async fn read(
 type Page = (Vec<StripeFacts>, Option<PackNumber>);
 
 fn page(
-    owned: &Owned,
+    ward: &Ward,
     query: StripeQuery,
     after: Option<PackNumber>,
     limit: usize,
@@ -65,14 +63,14 @@ fn page(
     let mut at = after.map(|number| catalogue::PackNumber(number.0));
     loop {
         let packs = match query {
-            StripeQuery::Pending => owned.catalogue.pending_page(at, SCAN)?,
-            StripeQuery::Weak { .. } => owned.catalogue.packs_page(at, SCAN)?,
+            StripeQuery::Pending => ward.catalogue.pending_page(at, SCAN)?,
+            StripeQuery::Weak { .. } => ward.catalogue.packs_page(at, SCAN)?,
         };
         let is_last = packs.len() < SCAN;
         for facts in packs {
             at = Some(facts.number);
-            if is_wanted(owned, query, &facts) {
-                page.push(as_engine(owned, &facts));
+            if is_wanted(ward, query, &facts) {
+                page.push(as_engine(ward, &facts));
                 if page.len() >= limit {
                     return Ok((page, at.map(|number| PackNumber(number.0))));
                 }
@@ -104,11 +102,9 @@ pub(super) async fn read_endangered(
     part: Part,
 ) -> Input {
     let (reader, view) = (Arc::clone(node), Arc::clone(view));
-    let read = tokio::task::spawn_blocking(move || match reader.owned() {
-        Some(owned) if owned.archive == archive => {
-            endangered(&owned, &view, part).map_err(|error| error.to_string())
-        }
-        _ => Ok(EndangeredPage::default()),
+    let read = tokio::task::spawn_blocking(move || match reader.ward(&archive) {
+        Some(ward) => endangered(&ward, &view, part).map_err(|error| error.to_string()),
+        None => Ok(EndangeredPage::default()),
     });
     let found = match read.await {
         Ok(Ok(found)) => found,
@@ -126,18 +122,18 @@ pub(super) async fn read_endangered(
 }
 
 /// Looks over packs until the page is full. What is staged is not looked at: it waits to be sent, and is sent by itself.
-pub(crate) fn endangered(owned: &Owned, view: &HealthView, part: Part) -> Result<EndangeredPage, IndexError> {
+pub(crate) fn endangered(ward: &Ward, view: &HealthView, part: Part) -> Result<EndangeredPage, IndexError> {
     let mut found = EndangeredPage::default();
     let mut at = part.after.map(|number| catalogue::PackNumber(number.0));
     loop {
-        let packs = owned.catalogue.packs_page(at, SCAN)?;
+        let packs = ward.catalogue.packs_page(at, SCAN)?;
         let is_last = packs.len() < SCAN;
         for facts in packs {
             at = Some(facts.number);
-            if owned.staging.contains(&facts.id) {
+            if ward.is_staged(&facts.id) {
                 continue;
             }
-            let facts = as_engine(owned, &facts);
+            let facts = as_engine(ward, &facts);
             let Some(stripe) = &facts.stripe else { continue };
             let due = view.due(stripe.scheme, &stripe.holders);
             found.note(due, view.is_clumped(stripe.scheme, &stripe.holders), part.margin);
@@ -156,29 +152,21 @@ pub(crate) fn endangered(owned: &Owned, view: &HealthView, part: Part) -> Result
     }
 }
 
-fn is_wanted(owned: &Owned, query: StripeQuery, facts: &PackFacts) -> bool {
+fn is_wanted(ward: &Ward, query: StripeQuery, facts: &PackFacts) -> bool {
     match query {
-        StripeQuery::Pending => owned.staging.contains(&facts.id),
-        StripeQuery::Weak { hosts, target } => {
-            current(owned, facts).is_some_and(|stripe| durability::is_weak(stripe.scheme, hosts, target))
-        }
+        StripeQuery::Pending => ward.is_staged(&facts.id),
+        StripeQuery::Weak { hosts, target } => ward
+            .current(facts)
+            .is_some_and(|stripe| durability::is_weak(stripe.scheme, hosts, target)),
     }
 }
 
-fn current<'f>(owned: &Owned, facts: &'f PackFacts) -> Option<&'f catalogue::StripeFacts> {
-    stripes::current(facts, &owned.device.id(), owned.staging.contains(&facts.id))
-}
-
-fn as_engine(owned: &Owned, facts: &PackFacts) -> StripeFacts {
-    let stripe = current(owned, facts).map(|stripe| Stripe {
+fn as_engine(ward: &Ward, facts: &PackFacts) -> StripeFacts {
+    let stripe = ward.current(facts).map(|stripe| Stripe {
         label: stripe.label,
         scheme: stripe.scheme,
         shard_len: stripe.shard_len,
-        // Of other devices' lines nothing is waited for: their segments came from hosts.
-        journal: match owned.journal.head() {
-            Some(head) if head.line == stripe.line => owned.journal.position_of_sequence(stripe.sequence),
-            _ => JournalPosition(0),
-        },
+        journal: ward.position_of(stripe),
         holders: stripe
             .holders
             .iter()

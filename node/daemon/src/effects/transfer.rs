@@ -16,9 +16,10 @@ use super::audit;
 use super::recall;
 use crate::clock;
 use crate::events::FaultKind;
-use crate::node::{Node, Owned};
+use crate::node::Node;
 use crate::send::{self, Put, SendError, Sent, ShardBytes, Shipment};
 use crate::stripes::StripeFile;
+use crate::ward::Ward;
 
 /// One shard, one host.
 #[derive(Debug, Clone, Copy)]
@@ -58,10 +59,10 @@ impl ShardBytes for StagedShard {
 
 /// Sends it; the catalogue names the host as holder before this answers `Held`.
 pub(super) async fn transfer(node: &Arc<Node>, order: &Order) -> TransferOutcome {
-    let Some(owned) = node.owned().filter(|owned| owned.archive == order.archive) else {
+    let Some(ward) = node.ward(&order.archive) else {
         return TransferOutcome::Unreadable;
     };
-    let (loader, reader, what) = (Arc::clone(node), Arc::clone(&owned), *order);
+    let (loader, reader, what) = (Arc::clone(node), Arc::clone(&ward), *order);
     let loaded = tokio::task::spawn_blocking(move || load(&loader, &reader, &what)).await;
     let shipment = match loaded.unwrap_or_else(|error| Err(error.to_string())) {
         Ok(shipment) => shipment,
@@ -71,7 +72,7 @@ pub(super) async fn transfer(node: &Arc<Node>, order: &Order) -> TransferOutcome
         }
     };
     match send::put_shard(&node.links, order.to, &shipment).await {
-        Ok(Put::Held(sent)) => held(node, &owned, (order, sent)).await,
+        Ok(Put::Held(sent)) => held(node, &ward, (order, sent)).await,
         Ok(Put::Busy(retry_after)) => TransferOutcome::Busy { retry_after },
         Ok(Put::Refused(refusal)) => TransferOutcome::Refused(reason(refusal)),
         Err(SendError::Unreadable) => TransferOutcome::Unreadable,
@@ -95,19 +96,19 @@ pub(super) async fn transfer(node: &Arc<Node>, order: &Order) -> TransferOutcome
     }
 }
 
-fn load(node: &Node, owned: &Owned, order: &Order) -> Result<Shipment, String> {
-    let stripe = owned
+fn load(node: &Node, ward: &Ward, order: &Order) -> Result<Shipment, String> {
+    let stripe = ward
         .catalogue
         .stripe(&order.label)
         .map_err(|error| error.to_string())?
         .ok_or("no such stripe")?;
     let label = Arc::new(stripe.signed_label().map_err(|error| error.to_string())?);
-    let record = owned
+    let record = ward
         .catalogue
         .pack(nuthatch_disk::catalogue::PackNumber(order.pack.0))
         .map_err(|error| error.to_string())?
         .ok_or("no such pack")?;
-    let pack = recall::open(owned, &record.id).map_err(|error| error.to_string())?;
+    let pack = recall::open(ward, &record.id).map_err(|error| error.to_string())?;
     Ok(Shipment {
         label: Arc::clone(&label),
         index: order.index,
@@ -122,13 +123,13 @@ fn load(node: &Node, owned: &Owned, order: &Order) -> Result<Shipment, String> {
 
 /// The host has signed. Where an audit has shown before that it does not have the shard, and it says now that it had it all along, that
 /// is no better than its inventory: it proves it, or is not given this shard again.
-async fn held(node: &Arc<Node>, owned: &Arc<Owned>, (order, sent): (&Order, Sent)) -> TransferOutcome {
+async fn held(node: &Arc<Node>, ward: &Ward, (order, sent): (&Order, Sent)) -> TransferOutcome {
     if sent == Sent::Rest {
         let shard = HeldShard {
             label: order.label,
             index: order.index,
         };
-        match audit::has_again(node, owned, (order.to, shard)).await {
+        match audit::has_again(node, ward, (order.to, shard)).await {
             Ok(true) => {}
             Ok(false) => return TransferOutcome::Refused(OfferRefusal::Damaged),
             Err(error) => {
@@ -137,12 +138,12 @@ async fn held(node: &Arc<Node>, owned: &Arc<Owned>, (order, sent): (&Order, Sent
             }
         }
     }
-    note(node, owned, order).await
+    note(node, ward, order).await
 }
 
 /// Notes the holder, durably.
-async fn note(node: &Arc<Node>, owned: &Arc<Owned>, order: &Order) -> TransferOutcome {
-    let (catalogue, to) = (Arc::clone(&owned.catalogue), order.to);
+async fn note(node: &Arc<Node>, ward: &Ward, order: &Order) -> TransferOutcome {
+    let (catalogue, to) = (Arc::clone(&ward.catalogue), order.to);
     let shard = HeldShard {
         label: order.label,
         index: order.index,

@@ -17,6 +17,7 @@ use nuthatch_engine::boundary::Input;
 use nuthatch_engine::history::{History, Standing};
 use nuthatch_engine::record::Record;
 use nuthatch_engine::repair::HostHealth;
+use nuthatch_format::ArchiveId;
 use nuthatch_transport::{Event, Transport};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
@@ -40,8 +41,9 @@ use crate::links::Links;
 use crate::outboards::Outboards;
 use crate::pulse::Pulse;
 use crate::repairs::RepairDesk;
-use crate::serve::AuditPace;
+use crate::serve::{AuditPace, Budgets};
 use crate::setup;
+use crate::stewards::{self, Stewards};
 use crate::uptime::Uptime;
 use crate::waiting::Waiting;
 
@@ -74,7 +76,8 @@ impl Node {
         let pulse = Pulse::new();
         let records = load_records(&opened.records)?;
         let audits = AuditLog::new();
-        remember(&pulse, &audits, &records);
+        let own = setup::load_owned(&opened.home)?.map(|keys| keys.writer.archive);
+        remember(&pulse, &audits, &records, own);
         engine.replay(records);
         let node = Arc::new(Self {
             home: opened.home,
@@ -92,6 +95,8 @@ impl Node {
             statements: Arc::new(opened.statements),
             hosting: Hosting::default(),
             owned: RwLock::new(None),
+            stewards: Stewards::default(),
+            budgets: Budgets::default(),
             links: Links::new(transport.clone()),
             sent_trees: Outboards::of_sent(),
             transport,
@@ -132,6 +137,8 @@ impl Node {
             self.announce(&archive);
         }
         self.count_uptime();
+        let stewarding = stewards::keep(Arc::downgrade(self), self.stop.clone());
+        self.tasks.spawn(stewarding);
         let keeping = periods::keep(Arc::downgrade(self), self.config().periods, self.stop.clone());
         self.tasks.spawn(keeping);
         let looking = vault_disk::look(Arc::downgrade(self), self.stop.clone());
@@ -245,22 +252,32 @@ pub(crate) fn load_records(records: &Records) -> Result<Vec<Record>, Failure> {
     Ok(rows.into_iter().filter_map(decode).collect())
 }
 
-/// What screens and jobs want to know of earlier runs.
-fn remember(pulse: &Pulse, audits: &AuditLog, records: &[Record]) {
+/// What screens and jobs want to know of earlier runs; of leases and audits, those of this node's own archive.
+fn remember(pulse: &Pulse, audits: &AuditLog, records: &[Record], own: Option<ArchiveId>) {
     for record in records {
         match record {
             Record::Seen { node, at } => pulse.remember(*node, *at),
             Record::Held {
-                node, bytes, until, ..
-            } => pulse.leased(*node, *bytes, *until),
+                archive,
+                node,
+                bytes,
+                until,
+                ..
+            } if Some(*archive) == own => pulse.leased(*node, *bytes, *until),
             Record::Known { node, history } => {
                 if let Some(at) = history.last_seen {
                     pulse.remember(*node, at);
                 }
                 pulse.set_health(*node, health_of(history));
             }
-            Record::Granted { .. } | Record::Debt { .. } | Record::Restored { .. } => {}
-            Record::Audited { node, state, .. } => audits.remember(*node, *state),
+            Record::Audited { archive, node, state } if Some(*archive) == own => {
+                audits.remember(*node, *state);
+            }
+            Record::Held { .. }
+            | Record::Granted { .. }
+            | Record::Audited { .. }
+            | Record::Debt { .. }
+            | Record::Restored { .. } => {}
         }
     }
 }

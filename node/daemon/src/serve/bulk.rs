@@ -13,6 +13,7 @@ use std::time::Duration;
 use nuthatch_format::{ArchiveId, Span};
 use nuthatch_transport::{BulkError, BulkStream, Gate as _, Standing};
 use nuthatch_wire::bulk::{Busy, Frame, Refusal};
+use nuthatch_wire::message::ErrorCode;
 
 use super::rights;
 use crate::links::IDLE_TIMEOUT;
@@ -88,7 +89,27 @@ pub(crate) async fn serve(node: Arc<Node>, mut stream: BulkStream) {
 /// Whether the asker may have anything of the archive.
 fn may_read(node: &Node, stream: &BulkStream, archive: &ArchiveId) -> bool {
     node.known_statements(archive)
+        .is_some_and(|statements| rights::reader(&statements, &stream.node()).is_some())
+}
+
+/// Whether the asker is one of the archive's devices: what it reads, it restores.
+fn is_device(node: &Node, stream: &BulkStream, archive: &ArchiveId) -> bool {
+    node.known_statements(archive)
         .is_some_and(|statements| rights::may_read(&statements, &stream.node()))
+}
+
+/// Lets the asker have so many bytes of the archive, or tells it why not.
+async fn admit(
+    node: &Node,
+    stream: &mut BulkStream,
+    archive: &ArchiveId,
+    bytes: u64,
+) -> Result<bool, ServeError> {
+    match node.admit_reading(archive, &stream.node(), bytes) {
+        Ok(()) => Ok(true),
+        Err(ErrorCode::Busy(retry_after)) => busy(stream, retry_after).await.map(|()| false),
+        Err(_) => refuse(stream, Refusal::NotAllowed).await.map(|()| false),
+    }
 }
 
 /// Whether the asker may offer anything for the archive: members may for every one, since what is carried decides; a claimant for its

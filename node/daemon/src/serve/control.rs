@@ -7,6 +7,7 @@ use std::sync::Arc;
 use nuthatch_engine::boundary;
 use nuthatch_format::codec;
 use nuthatch_format::journal::LineHead;
+use nuthatch_format::slice::GROUP_LEN;
 use nuthatch_format::statement::{SignedStatement, StatementSet};
 use nuthatch_format::{ArchiveId, NodeId, Span};
 use nuthatch_wire::attest::{Attestation, Nonce};
@@ -23,12 +24,16 @@ use nuthatch_wire::message::{
 };
 use nuthatch_wire::receipt::SegmentReceipt;
 
-use super::{audit, rights};
+use super::audit;
+use super::rights::{self, Reader};
 use crate::clock;
 use crate::node::Node;
 
 /// What a host whose disk is away asks others to wait.
 pub(crate) const DETACHED_RETRY: Span = Span::from_secs(30);
+
+/// What naming a shard counts of a steward's budget, in bytes: a label's id and an index.
+const HOLDING_LEN: u64 = 33;
 
 /// Answers one question. Whatever touches the disk or checks signatures runs on a thread that may wait, never on one of the network's.
 pub(crate) async fn answer(node: Arc<Node>, asker: NodeId, message: Vec<u8>) -> Vec<u8> {
@@ -107,16 +112,27 @@ async fn reply(node: &Arc<Node>, asker: NodeId, request: Request) -> Result<Repl
             blocking(node, move |node| put_statements(node, asker, is_member, &put)).await
         }
         Request::Introductions(archive) => {
-            readable(node, &archive, asker)?;
+            let known = node.known_statements(&archive).ok_or(ErrorCode::NotAllowed)?;
+            if !rights::may_read(&known, &asker) {
+                return Err(ErrorCode::NotAllowed);
+            }
             blocking(node, move |node| Ok(Reply::Introductions(node.introductions()))).await
         }
         Request::StripeLabels(asked) => {
             readable(node, &asked.archive, asker)?;
-            blocking(node, move |node| Ok(Reply::Labels(labels(node, &asked)))).await
+            blocking(node, move |node| {
+                let labels = labels(node, &asked);
+                let len = labels.iter().map(|label| label.len() as u64).sum();
+                node.admit_reading(&asked.archive, &asker, len)?;
+                Ok(Reply::Labels(labels))
+            })
+            .await
         }
         Request::Audit(asked) => {
             readable(node, &asked.archive, asker)?;
             blocking(node, move |node| {
+                let len = asked.challenges.len() as u64 * GROUP_LEN;
+                node.admit_reading(&asked.archive, &asker, len)?;
                 audit::answer(node, asker, &asked).map(Reply::Audit)
             })
             .await
@@ -157,7 +173,7 @@ fn labels(node: &Node, asked: &StripeLabelsRequest) -> List<LabelBytes, LABELS_P
 /// Whether the asker may read what is kept of an archive.
 fn readable(node: &Node, archive: &ArchiveId, asker: NodeId) -> Result<(), ErrorCode> {
     let statements = node.known_statements(archive).ok_or(ErrorCode::NotAllowed)?;
-    if rights::may_read(&statements, &asker) {
+    if rights::reader(&statements, &asker).is_some() {
         Ok(())
     } else {
         Err(ErrorCode::NotAllowed)
@@ -192,19 +208,24 @@ async fn lease(
     let Ok(statement) = SignedStatement::parse(&asked.certificate) else {
         return refused(LeaseRefusal::NotCertified);
     };
-    if !rights::certifies(&statement, &asked.archive, &asker) {
-        return refused(LeaseRefusal::NotCertified);
-    }
-    if node
-        .known_statements(&asked.archive)
-        .is_some_and(|set| !rights::may_read(&with(set, &statement), &asker))
-    {
-        return refused(LeaseRefusal::NotCertified);
-    }
+    let stated = rights::stated(&statement, &asked.archive, &asker);
+    let reader = match node.known_statements(&asked.archive) {
+        Some(set) if stated.is_some() => rights::reader(&with(set, &statement), &asker),
+        _ => stated,
+    };
+    let bytes = match reader {
+        None => return refused(LeaseRefusal::NotCertified),
+        Some(Reader::Device) => asked.bytes,
+        Some(Reader::Steward { .. }) if node.owned().is_some_and(|owned| owned.archive == asked.archive) => {
+            return refused(LeaseRefusal::NotHosting);
+        }
+        // What is promised already is renewed, however much it is.
+        Some(Reader::Steward { budget }) => asked.bytes.min(budget),
+    };
     let question = boundary::LeaseAsked {
         from: asker,
         archive: asked.archive,
-        bytes: asked.bytes,
+        bytes,
         member: is_member,
     };
     match node.hosting.ask_lease(&node.engine, question).await {
@@ -283,6 +304,7 @@ fn inventory_page(
         .vault
         .holdings(&asked.archive, asked.prefix, after, HOLDINGS_PER_PAGE_MAX)
         .map_err(|_| ErrorCode::Failed)?;
+    node.admit_reading(&asked.archive, &asker, page.len() as u64 * HOLDING_LEN)?;
     let complete = page.len() < HOLDINGS_PER_PAGE_MAX;
     let holdings = page.into_iter().map(|held| Holding {
         label: held.label,

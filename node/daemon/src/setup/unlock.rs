@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use nuthatch_disk::home::{HomeFiles, Secret};
+use nuthatch_format::ArchiveId;
 use nuthatch_format::codec;
 use nuthatch_format::keys::{OwnerSecrets, ReaderKeys, SealingSecret};
+use nuthatch_format::signed::KeyPair;
 use nuthatch_format::slot::{KeySlot, SlotError};
 
-use super::{damaged_key, disk_failure, home_failure, no_home};
+use super::{damaged_key, disk_failure, home_failure, no_home, parse_phrase};
 use crate::api::{Exit, Failure, Secret as SecretText};
 
 /// How the secrets of a home are kept.
@@ -38,6 +40,38 @@ pub fn unlock(path: &Path, passphrase: Option<&SecretText>) -> Result<SecretText
     let home = look(path)?;
     let secrets = owner_secrets(&home, passphrase)?;
     Ok(SecretText::from_key(secrets.sealing.to_bytes().as_slice()))
+}
+
+/// The signing key of a home's archive, in the form that requests carry. A node may be running in the home.
+pub fn unlock_signing(path: &Path, passphrase: Option<&SecretText>) -> Result<SecretText, Failure> {
+    let home = look(path)?;
+    let secrets = owner_secrets(&home, passphrase)?;
+    Ok(SecretText::from_key(secrets.signing.seed().as_slice()))
+}
+
+/// The same from the 24 words.
+pub fn signing_key_of_phrase(phrase: &SecretText) -> Result<SecretText, Failure> {
+    let secrets = OwnerSecrets::derive(&parse_phrase(phrase)?);
+    Ok(SecretText::from_key(secrets.signing.seed().as_slice()))
+}
+
+/// The key to sign statements with, from the form that requests carry. It must be the key of this archive.
+pub(crate) fn signing_key(key: &SecretText, archive: &ArchiveId) -> Result<KeyPair, Failure> {
+    let bytes = key
+        .expose_key()
+        .filter(|bytes| bytes.len() == 32)
+        .ok_or_else(|| damaged_key("signing key"))?;
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    seed.copy_from_slice(&bytes);
+    let signing = KeyPair::from_seed(&seed);
+    if signing.public() != *archive.as_bytes() {
+        return Err(Failure::new(
+            Exit::WrongSecret,
+            "wrong_key",
+            "this is not the key of this archive",
+        ));
+    }
+    Ok(signing)
 }
 
 /// The keys to read with, from the form that requests carry. It must be the key of this archive.

@@ -49,14 +49,14 @@ impl HostSource {
     }
 
     pub(super) fn facts(&self, pack: &PackRecord) -> Result<PackFacts, SourceError> {
-        let facts = self.owned.catalogue.pack_facts(pack.number).ok().flatten();
+        let facts = self.ward.catalogue.pack_facts(pack.number).ok().flatten();
         facts.ok_or(SourceError::Lost { pack: pack.id })
     }
 
     /// The stripes of a pack that can be read, the newest last.
     fn labels<'f>(&self, facts: &'f PackFacts) -> Vec<(&'f StripeFacts, SignedLabel)> {
         let label = |stripe: &'f StripeFacts| {
-            let record = self.owned.catalogue.stripe(&stripe.label).ok().flatten()?;
+            let record = self.ward.catalogue.stripe(&stripe.label).ok().flatten()?;
             Some((stripe, record.signed_label().ok()?))
         };
         facts.stripes.iter().filter_map(label).collect()
@@ -74,8 +74,8 @@ impl HostSource {
         stripes.reverse();
         let distrusted = self.distrusted.lock();
         if !distrusted.is_clear(pack.number) {
-            let own = self.owned.device.id();
-            stripes.sort_by_key(|(stripe, _)| stripe.device != pack.device && stripe.device != own);
+            let own = self.ward.owned.as_ref().map(|owned| owned.device.id());
+            stripes.sort_by_key(|(stripe, _)| stripe.device != pack.device && Some(stripe.device) != own);
         }
         distrusted.left(pack.number, stripes, |(stripe, _)| Some(stripe.label))
     }
@@ -83,7 +83,7 @@ impl HostSource {
     /// Everywhere where a pack as it is claimed here may lie, our own disk first.
     pub(super) fn places(&self, pack: &PackRecord) -> Vec<trust::Place> {
         let mut places = Vec::new();
-        if self.owned.staging.contains(&pack.id) {
+        if self.ward.is_staged(&pack.id) {
             places.push(None);
         }
         if let Ok(facts) = self.facts(pack) {
@@ -106,12 +106,9 @@ impl HostSource {
     }
 
     pub(super) fn read_staged(&self, pack: &PackRecord, ranges: &[Range<u64>]) -> Option<Reading> {
-        if !self.owned.staging.contains(&pack.id) {
-            return None;
-        }
+        let staging = self.ward.staging().filter(|staging| staging.contains(&pack.id))?;
         let read = |range: &Range<u64>| {
-            self.owned
-                .staging
+            staging
                 .read_range(&pack.id, range.start, range.end - range.start)
                 .ok()
         };

@@ -15,7 +15,9 @@ use nuthatch_wire::message::Request;
 use crate::ask::ask_for;
 use crate::clock;
 use crate::events::FaultKind;
-use crate::node::{Node, Owned};
+use crate::node::Node;
+use crate::stewards;
+use crate::ward::Ward;
 
 /// Holdings read from the catalogue at a time.
 const PAGE: usize = 4096;
@@ -29,10 +31,10 @@ const STRANGE_PER_PREFIX_MAX: usize = 1024;
 
 /// Compares; afterwards the catalogue names just what the host says that it holds.
 pub(crate) async fn inventory(node: &Arc<Node>, archive: ArchiveId, host: NodeId) -> InventoryOutcome {
-    let Some(owned) = node.owned().filter(|owned| owned.archive == archive) else {
+    let Some(ward) = node.ward(&archive) else {
         return InventoryOutcome::Failed;
     };
-    match compare(node, &owned, host).await {
+    match compare(node, &ward, host).await {
         Ok(outcome) => {
             node.pulse.nudge();
             let teller = Arc::clone(node);
@@ -47,13 +49,13 @@ pub(crate) async fn inventory(node: &Arc<Node>, archive: ArchiveId, host: NodeId
     }
 }
 
-async fn compare(node: &Arc<Node>, owned: &Arc<Owned>, host: NodeId) -> Result<InventoryOutcome, String> {
+async fn compare(node: &Arc<Node>, ward: &Arc<Ward>, host: NodeId) -> Result<InventoryOutcome, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     // Evidence is as old as the question, not as the answer.
     let asked_at = clock::now();
     let nonce = Nonce(clock::entropy().map_err(|error| text(&error))?);
     let request = InventoryRequest {
-        archive: owned.archive,
+        archive: ward.archive,
         nonce,
     };
     let reply: InventoryReply = ask_for!(
@@ -74,22 +76,31 @@ async fn compare(node: &Arc<Node>, owned: &Arc<Owned>, host: NodeId) -> Result<I
             return Err(text(&error));
         }
     };
-    node.ledgers.note_evidence(host, reply.root.clone());
-    let catalogue = Arc::clone(&owned.catalogue);
+    if ward.owned.is_some() {
+        node.ledgers.note_evidence(host, reply.root.clone());
+    }
+    let catalogue = Arc::clone(&ward.catalogue);
     let own = blocking(move || own_table(&catalogue, &host)).await?;
     let (mut lost_count, mut found_count) = (0, 0);
     for prefix in own.differing(&reply.table) {
-        let shown = pages(node, owned.archive, host, prefix).await?;
+        let shown = pages(node, ward.archive, host, prefix).await?;
         if !reply.table.is_of(prefix, &shown) {
             // It changed while we asked, or the host contradicts itself: nothing is concluded from it.
             return Err("the inventory changed while it was read".to_owned());
         }
-        let catalogue = Arc::clone(&owned.catalogue);
-        let (lost, found) = blocking(move || replace(&catalogue, &host, prefix, &shown, asked_at)).await?;
+        let is_stewarded = ward.owned.is_none();
+        if is_stewarded {
+            // Nobody tells a steward of stripes but those who hold them. What it could not learn now it asks for again.
+            stewards::learn(node, ward, host, &shown).await?;
+        }
+        let strange_max = if is_stewarded { 0 } else { STRANGE_PER_PREFIX_MAX };
+        let catalogue = Arc::clone(&ward.catalogue);
+        let (lost, found) =
+            blocking(move || replace(&catalogue, &host, (prefix, strange_max), &shown, asked_at)).await?;
         lost_count += lost;
         found_count += found;
     }
-    let catalogue = Arc::clone(&owned.catalogue);
+    let catalogue = Arc::clone(&ward.catalogue);
     blocking(move || {
         catalogue
             .set_inventory(&host, asked_at)
@@ -104,7 +115,10 @@ async fn compare(node: &Arc<Node>, owned: &Arc<Owned>, host: NodeId) -> Result<I
 }
 
 /// What the catalogue says that a host holds, as digests.
-fn own_table(catalogue: &Catalogue, host: &NodeId) -> Result<nuthatch_wire::inventory::DigestTable, String> {
+pub(crate) fn own_table(
+    catalogue: &Catalogue,
+    host: &NodeId,
+) -> Result<nuthatch_wire::inventory::DigestTable, String> {
     let mut builder = InventoryBuilder::new();
     for prefix in 0..=u8::MAX {
         for holding in held(catalogue, host, prefix)? {
@@ -139,7 +153,7 @@ fn held(catalogue: &Catalogue, host: &NodeId, prefix: u8) -> Result<Vec<HeldShar
 fn replace(
     catalogue: &Catalogue,
     host: &NodeId,
-    prefix: u8,
+    (prefix, strange_max): (u8, usize),
     shown: &[Holding],
     at: nuthatch_format::Timestamp,
 ) -> Result<(u64, u64), String> {
@@ -156,7 +170,7 @@ fn replace(
         .map_err(|error| error.to_string())?
         .into_iter()
         .collect();
-    let shown = noted(shown, &of_stripes);
+    let shown = noted(shown, &of_stripes, strange_max);
     let kept = shown.iter().filter(|shard| known.contains(shard)).count();
     catalogue
         .replace_holdings(host, prefix, &shown, at)
@@ -164,13 +178,13 @@ fn replace(
     Ok(((known.len() - kept) as u64, (shown.len() - kept) as u64))
 }
 
-/// What is noted of the holdings that a host shows: those of known stripes, and so many of others.
-fn noted(shown: Vec<HeldShard>, of_stripes: &BTreeSet<HeldShard>) -> Vec<HeldShard> {
+/// What is noted of the holdings that a host shows: those of known stripes, and at most so many of others.
+fn noted(shown: Vec<HeldShard>, of_stripes: &BTreeSet<HeldShard>, strange_max: usize) -> Vec<HeldShard> {
     let mut strange_count = 0;
     let is_noted = |shard: &HeldShard| {
         let is_strange = !of_stripes.contains(shard);
         strange_count += usize::from(is_strange);
-        !is_strange || strange_count <= STRANGE_PER_PREFIX_MAX
+        !is_strange || strange_count <= strange_max
     };
     shown.into_iter().filter(is_noted).collect()
 }
@@ -229,7 +243,7 @@ mod tests {
         };
         let shown: Vec<HeldShard> = (0..10_000).map(shard).collect();
         let known = BTreeSet::from([shard(5000), shard(9999)]);
-        let noted = noted(shown, &known);
+        let noted = noted(shown, &known, STRANGE_PER_PREFIX_MAX);
         assert_eq!(noted.len(), STRANGE_PER_PREFIX_MAX + known.len());
         assert!(known.iter().all(|shard| noted.contains(shard)));
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuthatch_disk::IndexError;
+use nuthatch_disk::catalogue::Catalogue;
 use nuthatch_disk::segment_store::PLACE_SEGMENTS_MAX;
 use nuthatch_engine::boundary::{Input, SegmentsOutcome};
 use nuthatch_format::journal::{LineHead, SignedSegment};
@@ -21,6 +22,7 @@ use crate::events::FaultKind;
 use crate::fetch::{self, FetchError};
 use crate::node::{Node, Owned};
 use crate::send::{self, Put};
+use crate::ward::Ward;
 
 /// Pages of statements that are taken from a host at a time: as many as a set may have.
 const STATEMENT_PAGES_MAX: usize = 64;
@@ -45,7 +47,7 @@ pub(crate) struct JournalShown {
 
 /// Brings both to the same state; the host has signed for every own segment when this answers `Sent`.
 pub(crate) async fn journal(node: &Arc<Node>, archive: ArchiveId, host: NodeId) -> SegmentsOutcome {
-    let Some(owned) = node.owned().filter(|owned| owned.archive == archive) else {
+    let Some(ward) = node.ward(&archive) else {
         return SegmentsOutcome::Failed;
     };
     if let Err(error) = statements(node, archive, host).await {
@@ -59,11 +61,15 @@ pub(crate) async fn journal(node: &Arc<Node>, archive: ArchiveId, host: NodeId) 
         }
     };
     if shown.fetched_count > 0 {
-        adopt(node, &owned, host).await;
+        match &ward.owned {
+            Some(owned) => adopt(node, owned, host).await,
+            // Stripes that other hosts hold may be believed now.
+            None => node.engine.tell(Input::Committed { archive }).await,
+        }
     }
-    name_old_journal(node, &owned, host, &shown);
-    let position = owned.journal.position();
-    match push(node, &owned, host, &shown).await {
+    name_old_journal(node, &ward, host, &shown);
+    let position = ward.position();
+    match push(node, &ward, host, &shown).await {
         Ok(Put::Held(())) => {
             node.pulse.nudge();
             SegmentsOutcome::Sent(position)
@@ -407,14 +413,14 @@ async fn adopt(node: &Arc<Node>, owned: &Arc<Owned>, host: NodeId) {
 }
 
 /// A host that shows less than it signed for is named.
-fn name_old_journal(node: &Node, owned: &Owned, host: NodeId, shown: &JournalShown) {
+fn name_old_journal(node: &Node, ward: &Ward, host: NodeId, shown: &JournalShown) {
     let best: BTreeMap<LineId, u64> = shown.heads.iter().fold(BTreeMap::new(), |mut best, head| {
         let sequence = best.entry(head.line).or_default();
         *sequence = head.sequence.max(*sequence);
         best
     });
-    for line in node.segments.lines(&owned.archive) {
-        let signed = owned.catalogue.journal_hosts(&line.head.line).unwrap_or_default();
+    for line in node.segments.lines(&ward.archive) {
+        let signed = ward.catalogue.journal_hosts(&line.head.line).unwrap_or_default();
         let Some(signed) = signed.iter().find(|signed| signed.node == host) else {
             continue;
         };
@@ -427,7 +433,7 @@ fn name_old_journal(node: &Node, owned: &Owned, host: NodeId, shown: &JournalSho
                 signed.sequence
             );
             node.events.fault(FaultKind::OldJournal, Some(host), message);
-            if let Err(error) = owned.catalogue.remove_journal_host(&line.head.line, &host) {
+            if let Err(error) = ward.catalogue.remove_journal_host(&line.head.line, &host) {
                 tracing::warn!("the catalogue can't be written: {error}");
             }
         }
@@ -437,18 +443,18 @@ fn name_old_journal(node: &Node, owned: &Owned, host: NodeId, shown: &JournalSho
 /// Sends every segment that the host lacks, line by line, and notes what it has signed for.
 async fn push(
     node: &Arc<Node>,
-    owned: &Arc<Owned>,
+    ward: &Arc<Ward>,
     host: NodeId,
     shown: &JournalShown,
 ) -> Result<Put<()>, send::SendError> {
-    for line in node.segments.lines(&owned.archive) {
+    for line in node.segments.lines(&ward.archive) {
         let id = line.head.line;
         let theirs: Vec<&SegmentReceipt> = shown.heads.iter().filter(|head| head.line == id).collect();
         // The head says nothing of what stands beside the line: of a line that forked, all is sent once, and counts only then.
-        let forks_here = owned.forks_sent.lock().get(&(host, id)).copied() == Some(line.fork_count);
+        let forks_here = ward.forks_sent.lock().get(&(host, id)).copied() == Some(line.fork_count);
         let is_whole = line.fork_count == 0 || forks_here;
         if is_whole && theirs.iter().any(|head| head.segment == line.head.segment) {
-            note(owned, id, host, line.head.sequence);
+            note(&ward.catalogue, id, host, line.head.sequence);
             continue;
         }
         let from = match theirs.iter().map(|head| head.sequence).max() {
@@ -456,11 +462,11 @@ async fn push(
             Some(_) if is_whole => continue,
             Some(_) | None => 0,
         };
-        match send_line(node, owned, host, id, from).await? {
+        match send_line(node, ward, host, id, from).await? {
             Put::Held(last) => {
-                owned.forks_sent.lock().insert((host, id), line.fork_count);
+                ward.forks_sent.lock().insert((host, id), line.fork_count);
                 if let Some(sequence) = last {
-                    note(owned, id, host, sequence);
+                    note(&ward.catalogue, id, host, sequence);
                 }
             }
             Put::Busy(retry_after) => return Ok(Put::Busy(retry_after)),
@@ -473,12 +479,12 @@ async fn push(
 /// Sends one line from a place on; answers the last place that the host signed for.
 async fn send_line(
     node: &Arc<Node>,
-    owned: &Arc<Owned>,
+    ward: &Arc<Ward>,
     host: NodeId,
     line: LineId,
     from: u64,
 ) -> Result<Put<Option<u64>>, send::SendError> {
-    let archive = owned.archive;
+    let archive = ward.archive;
     let mut waiting: std::collections::VecDeque<_> = std::collections::VecDeque::new();
     let mut from = Some(from);
     let mut last = None;
@@ -545,9 +551,9 @@ pub(crate) fn note_shown(
     Ok(has_shown)
 }
 
-fn note(owned: &Owned, line: LineId, host: NodeId, sequence: u64) {
+fn note(catalogue: &Catalogue, line: LineId, host: NodeId, sequence: u64) {
     let at: Timestamp = clock::now();
-    if let Err(error) = owned.catalogue.add_journal_host(&line, &host, sequence, at) {
+    if let Err(error) = catalogue.add_journal_host(&line, &host, sequence, at) {
         tracing::warn!("a journal receipt was not noted: {error}");
     }
 }

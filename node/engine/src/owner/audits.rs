@@ -155,6 +155,11 @@ impl Audits {
         standing(&self.state(node), now, rules) == AuditStanding::Sound
     }
 
+    /// The hosts of which something is remembered.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.hosts.keys().copied()
+    }
+
     pub(super) fn running_count(&self) -> usize {
         self.hosts.values().filter(|host| host.running.is_some()).count()
     }

@@ -149,7 +149,7 @@ impl Owner {
 
     /// What all members are worth now. What lies at a host that was caught, or owes an answer for too long, may be there: it does not count.
     fn health(&self, circle: &Circle, cx: &Context<'_>) -> HealthView {
-        let mut view = circle.health(self.target(circle));
+        let mut view = self.view(circle);
         for (node, (health, _)) in &mut view.members {
             let is_sound = *health == HostHealth::Sound;
             if is_sound && !self.audits.is_sound(*node, cx.now, &cx.rules.audit) {
@@ -172,7 +172,7 @@ impl Owner {
             self.go_on(pack, circle, cx);
         }
         self.turn(circle, cx);
-        let can_begin = !circle.is_cut() && self.hosts.some_are_here(cx.now);
+        let can_begin = !circle.is_cut() && self.duty.is_ours(circle) && self.hosts.some_are_here(cx.now);
         let room = REPAIRS_MAX - self.repairs.items.len();
         let Some(pass) = &self.repairs.pass else { return };
         if can_begin && !pass.is_read && !self.repairs.is_reading && room > 0 {
@@ -189,7 +189,10 @@ impl Owner {
 
     /// Goes from one look to the next where it is time.
     fn turn(&mut self, circle: &Circle, cx: &mut Context<'_>) {
-        let can_begin = !circle.is_cut() && self.settles_at.is_none() && self.hosts.some_are_here(cx.now);
+        let can_begin = !circle.is_cut()
+            && self.settles_at.is_none()
+            && self.duty.is_ours(circle)
+            && self.hosts.some_are_here(cx.now);
         let repairs = &mut self.repairs;
         if let Some(pass) = &mut repairs.pass
             && pass.is_read
@@ -274,6 +277,11 @@ impl Owner {
     fn begin(&mut self, facts: StripeFacts, circle: &Circle, cx: &mut Context<'_>) {
         let (pack, kind) = (facts.pack, facts.kind);
         let Some(stripe) = facts.stripe else { return };
+        // Whoever else looks after it may go: then it is found again.
+        if !self.duty.is_mine(&stripe.label, circle) {
+            self.repairs.again = true;
+            return;
+        }
         // What is on its way or being looked at otherwise is left to that; a later look sees what is left.
         if circle.is_cut()
             || self.repairs.has(pack)

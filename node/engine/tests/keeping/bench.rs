@@ -221,7 +221,7 @@ impl Bench {
                     found_count: 0,
                 },
             }),
-            Effect::Report(event) => {
+            Effect::Report(event) | Effect::ReportOf { event, .. } => {
                 self.events.push(*event);
                 None
             }

@@ -177,7 +177,7 @@ fn apply_entry(
     }
 }
 
-fn next(write: &WriteTransaction, counter: &str) -> Result<u64, IndexError> {
+pub(super) fn next(write: &WriteTransaction, counter: &str) -> Result<u64, IndexError> {
     let mut meta = write.open_table(META)?;
     let number = meta.get(counter)?.map_or(0, |row| row.value());
     meta.insert(counter, number + 1)?;

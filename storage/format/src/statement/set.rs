@@ -257,11 +257,29 @@ impl StatementSet {
         self.epoch
     }
 
-    /// The archive's stewards, with how many bytes a day each may fetch from a host.
+    /// The archive's stewards, with how many bytes a day each may fetch from a host. One whose budget is zero is none (any more).
     pub fn stewards(&self) -> impl Iterator<Item = (NodeId, ByteCount)> {
         self.stewards
             .iter()
             .map(|(node, (_, _, budget))| (*node, *budget))
+            .filter(|(_, budget)| *budget > ByteCount::ZERO)
+    }
+
+    /// How many bytes a day a node may fetch from a host as a steward; `None` for a node that is none.
+    pub fn steward_budget(&self, node: &NodeId) -> Option<ByteCount> {
+        let (_, _, budget) = self.stewards.get(node)?;
+        (*budget > ByteCount::ZERO).then_some(*budget)
+    }
+
+    /// The statement that makes a node a steward, when one does.
+    pub fn steward_statement(&self, node: &NodeId) -> Option<&SignedStatement> {
+        let (_, id, budget) = self.stewards.get(node)?;
+        self.all.get(id).filter(|_| *budget > ByteCount::ZERO)
+    }
+
+    /// When the last statement about a steward was made, by its signer's word; also of one that is none any more.
+    pub fn steward_stated_at(&self, node: &NodeId) -> Option<Timestamp> {
+        self.stewards.get(node).map(|(time, _, _)| *time)
     }
 
     /// Whether a node may keep every shard of a stripe.

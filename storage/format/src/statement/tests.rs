@@ -291,6 +291,28 @@ fn keep_beats_delete_until_its_device_is_revoked() {
 }
 
 #[test]
+fn a_steward_is_dismissed_by_a_later_budget_of_zero_and_may_be_appointed_again() {
+    let node = NodeId::from_bytes([1; 32]);
+    let appointed = |bytes, time| {
+        let byte_budget = ByteCount(bytes);
+        state_at(Statement::Steward { node, byte_budget }, time)
+    };
+    let (first, end, again) = (appointed(5, 1), appointed(0, 2), appointed(7, 3));
+    let budget = |statements: &[SignedStatement]| set_of(statements).steward_budget(&node);
+    assert_eq!(budget(std::slice::from_ref(&first)), Some(ByteCount(5)));
+    for both in [[first.clone(), end.clone()], [end.clone(), first.clone()]] {
+        let set = set_of(&both);
+        assert_eq!((set.steward_budget(&node), set.stewards().count()), (None, 0));
+        assert!(set.steward_statement(&node).is_none());
+        assert_eq!(set.steward_stated_at(&node), Some(Timestamp(2)));
+    }
+    let set = set_of(&[again.clone(), end, first]);
+    assert_eq!(set.stewards().collect::<Vec<_>>(), [(node, ByteCount(7))]);
+    assert_eq!(set.steward_statement(&node), Some(&again));
+    assert_eq!(set.steward_budget(&NodeId::from_bytes([2; 32])), None);
+}
+
+#[test]
 fn one_device_cannot_use_up_the_room() {
     let laptop = device(2);
     let mut set = set_of(&[certified(&laptop)]);

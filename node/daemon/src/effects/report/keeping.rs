@@ -7,7 +7,6 @@ use nuthatch_engine::history::Standing;
 use nuthatch_engine::repair::{HostHealth, RepairSource};
 use nuthatch_format::NodeId;
 
-use super::super::recall;
 use crate::api::rfc3339;
 use crate::node::Node;
 
@@ -76,7 +75,7 @@ pub(super) fn report(node: &Arc<Node>, event: Event) {
             node.events.say("repair", None, message);
         }
         Event::RepairEnded { pack, placed, .. } => {
-            recall::let_go(node, pack);
+            super::let_go_recalled(node, pack);
             node.repairs.ended(pack, placed);
             node.pulse.nudge();
         }

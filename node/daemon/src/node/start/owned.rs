@@ -10,7 +10,6 @@ use nuthatch_format::ByteCount;
 use nuthatch_format::codec;
 use nuthatch_format::journal::Entry;
 use nuthatch_format::padding::PACK_LEN;
-use parking_lot::Mutex;
 
 use crate::api::{Exit, Failure};
 use crate::events::FaultKind;
@@ -68,7 +67,7 @@ pub(super) fn open(node: &Node) -> Result<Option<Owned>, Failure> {
         staging: Arc::new(staging),
         recalled: Arc::new(recalled),
         journal: Arc::new(journal),
-        forks_sent: Mutex::default(),
+        forks_sent: Arc::default(),
     };
     take_up_staged(node, &owned)?;
     Ok(Some(owned))

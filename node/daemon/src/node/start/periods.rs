@@ -3,12 +3,13 @@
 use std::sync::{Arc, Weak};
 
 use nuthatch_engine::boundary::Input;
+use nuthatch_format::ArchiveId;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Periods;
 use crate::node::Node;
-use crate::{roster_sync, sync};
+use crate::{roster_sync, stewards, sync};
 
 /// Keeps to the periods until the node ends.
 pub(super) async fn keep(node: Weak<Node>, periods: Periods, stop: CancellationToken) {
@@ -30,14 +31,25 @@ pub(super) async fn keep(node: Weak<Node>, periods: Periods, stop: CancellationT
         if is_roster {
             node.count_uptime();
             news(&node).await;
-        } else if let Some(owned) = node.owned() {
-            // As after a commit: each reachable host is asked for an inventory newer than now.
-            node.engine
-                .tell(Input::Committed {
-                    archive: owned.archive,
-                })
-                .await;
+        } else {
+            inventories(&node).await;
         }
+    }
+}
+
+/// As after a commit: each reachable host is asked for an inventory newer than now.
+async fn inventories(node: &Arc<Node>) {
+    let stewarded: Vec<ArchiveId> = node.stewards.wards().iter().map(|ward| ward.archive).collect();
+    for archive in &stewarded {
+        stewards::learn_own(node, *archive).await;
+    }
+    for archive in node
+        .owned()
+        .map(|owned| owned.archive)
+        .into_iter()
+        .chain(stewarded)
+    {
+        node.engine.tell(Input::Committed { archive }).await;
     }
 }
 

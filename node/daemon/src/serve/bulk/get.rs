@@ -1,4 +1,4 @@
-//! Giving ranges of shards and the segments of a line: to devices of the archive, and to nobody else.
+//! Giving ranges of shards and the segments of a line: to devices of the archive and its stewards, and to nobody else.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use nuthatch_transport::BulkStream;
 use nuthatch_wire::bounded::Opaque;
 use nuthatch_wire::bulk::{Credit, Data, Frame, GetRange, GetSegments, Refusal, SLICE_LEN_MAX, Segment};
 
-use super::{ServeError, may_read, next, refuse};
+use super::{ServeError, admit, is_device, may_read, next, refuse};
 use crate::events::FaultKind;
 use crate::node::Node;
 
@@ -22,10 +22,12 @@ pub(super) async fn serve_range(
     stream: &mut BulkStream,
     get: GetRange,
 ) -> Result<(), ServeError> {
-    if !may_read(node, stream, &get.archive) {
-        return refuse(stream, Refusal::NotAllowed).await;
+    if !admit(node, stream, &get.archive, get.len).await? {
+        return Ok(());
     }
-    node.note_restore(get.archive);
+    if is_device(node, stream, &get.archive) {
+        node.note_restore(get.archive);
+    }
     let place = ShardPlace {
         archive: get.archive,
         label: get.label,
@@ -127,6 +129,9 @@ pub(super) async fn serve_segments(
         for segment in found {
             if !is_wanted(stream, &mut credit).await? {
                 return Ok(stream.send(&Frame::Finish).await?);
+            }
+            if !admit(node, stream, &get.archive, segment.bytes().len() as u64).await? {
+                return Ok(());
             }
             let Ok(bytes) = Opaque::new(segment.into_bytes()) else {
                 return refuse(stream, Refusal::Damaged).await;

@@ -187,6 +187,12 @@ impl Hosts {
         })
     }
 
+    /// The hosts that hold a lease.
+    pub(in crate::owner) fn leased(&self) -> impl Iterator<Item = NodeId> {
+        let leased = self.hosts.iter().filter(|(_, host)| host.lease.is_some());
+        leased.map(|(node, _)| *node)
+    }
+
     pub(in crate::owner) fn asking_count(&self) -> usize {
         self.hosts.values().filter(|host| host.asking.is_some()).count()
     }

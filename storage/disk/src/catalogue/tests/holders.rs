@@ -301,3 +301,40 @@ fn an_inventory_replaces_what_was_thought_of_its_prefix() {
         (vec![(node(2), 5)], vec![(node(1), 5)], vec![(node(1), 9)])
     );
 }
+
+#[test]
+fn labels_alone_give_packs_stripes_and_holders_and_the_later_label_is_the_newer() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = open(&dir);
+    let pack = pack(&[b"one"]);
+    let older = stripe_of(&pack, scheme(), 1);
+    let newer = stripe_of(&pack, Scheme::new(1, 1).unwrap(), 2);
+    let placed = |label: &SignedLabel, sequence| PlacedLabel {
+        label: label.clone(),
+        line: LineId::from_bytes([1; LineId::LEN]),
+        sequence,
+    };
+    let ids = [older.id(), newer.id()];
+    assert_eq!(catalogue.unknown_labels(&ids).unwrap(), ids);
+    // Inventories of hosts show them in any order.
+    assert_eq!(catalogue.add_labels(&[placed(&newer, 7)]).unwrap(), 1);
+    assert_eq!(
+        catalogue
+            .add_labels(&[placed(&older, 3), placed(&newer, 7)])
+            .unwrap(),
+        1
+    );
+    assert_eq!(catalogue.unknown_labels(&ids).unwrap(), []);
+    catalogue
+        .add_holder(shard(&older, 0), &node(1), Timestamp(1))
+        .unwrap();
+    let page = catalogue.packs_page(None, 10).unwrap();
+    assert_eq!(page.len(), 1, "one pack");
+    assert_eq!(page[0].id, older.label().pack);
+    assert_eq!(page[0].len.0, older.label().pack_len);
+    let stripes: Vec<_> = page[0].stripes.iter().map(|stripe| stripe.label).collect();
+    assert_eq!(stripes, ids);
+    assert_eq!(page[0].stripes[0].holders.len(), 1);
+    let kept = catalogue.stripe(&newer.id()).unwrap().unwrap();
+    assert_eq!(kept.signed_label().unwrap(), newer);
+}
