@@ -170,7 +170,8 @@ impl Owner {
         else {
             return;
         };
-        if asked.is_some_and(|node| self.doubts.clear(node)) {
+        // What found no place may find one now: doubts are settled, or the host has more room than was booked.
+        if asked.is_some_and(|(node, has_more_room)| self.doubts.clear(node) || has_more_room) {
             self.window.look_again();
         }
         // Also when its host has gone meanwhile: the catalogue is corrected.

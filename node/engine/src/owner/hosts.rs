@@ -246,16 +246,18 @@ impl Hosts {
         }
     }
 
-    /// Takes the end of a comparison; says whose it was, when that is still of interest.
+    /// Takes the end of a comparison; says whose it was, when that is still of interest, and whether there is more room than was
+    /// booked (a host that was full by its own word has its lease booked as used up).
     pub(super) fn inventory_ended(
         &mut self,
         op: OpId,
         outcome: InventoryOutcome,
         cx: &mut Context<'_>,
-    ) -> Option<NodeId> {
+    ) -> Option<(NodeId, bool)> {
         let not_before = cx.later(cx.rules.lease.retry);
         let (node, session) = self.session_with(|session| session.inventory == Chore::Running(op))?;
         session.is_inventoried = true;
+        let mut has_more_room = false;
         match outcome {
             InventoryOutcome::Compared {
                 bytes,
@@ -264,6 +266,7 @@ impl Hosts {
             } => {
                 session.inventory_taken(found_count > 0, cx);
                 if let Some(host) = self.hosts.get_mut(&node) {
+                    has_more_room = bytes < host.kept;
                     (host.kept, host.is_kept_known) = (bytes, true);
                 }
                 if lost_count > 0 {
@@ -275,7 +278,7 @@ impl Hosts {
                 session.inventory_failed(not_before);
             }
         }
-        Some(node)
+        Some((node, has_more_room))
     }
 
     fn session_with(&mut self, which: impl Fn(&Session) -> bool) -> Option<(NodeId, &mut Session)> {
